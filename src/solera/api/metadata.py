@@ -1,0 +1,37 @@
+"""The part of Kubernetes' own metadata that Solera reads."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from solera.api.base import LABEL, StatusModel
+
+GROUP = "solera.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+MAX_NAME = 33
+"""A child is named NAME-VERSION-HASH, a label of 63 characters: 33 + 1 + 20 + 1 + 8."""
+
+
+class Metadata(StatusModel):
+    """Standard metadata. Written by the apiserver, so unknown fields are ignored."""
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=LABEL)]
+    """Name, at most 33 characters: it is part of the names of all children."""
+    namespace: str = "default"
+    """Namespace."""
+    uid: str = ""
+    """Identity of this very object."""
+    generation: int = 0
+    """Raised by the apiserver at each change of the spec."""
+    resource_version: str = ""
+    """Raised by the apiserver at each change."""
+    creation_timestamp: str | None = None
+    """When it was created."""
+    deletion_timestamp: str | None = None
+    """When its deletion was asked for."""
+    annotations: dict[str, str] = Field(default_factory=dict)
+    """Annotations."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels."""
