@@ -1,0 +1,86 @@
+"""Which child objects one LLMDeployment should have, and what must be written so that it has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from solera.plan.difference import difference, stamped
+from solera.plan.intent import Intent, VersionIntent
+from solera.plan.memory import RevisionRef
+from solera.plan.types import Apply, Delete, Manifest, ObservedRevision, Owner
+from solera.render.cache import claim
+from solera.render.pods import controller_revision, deployment, overlay, pod_template
+from solera.render.service import service
+
+ALGORITHM = "v1"
+
+
+def apply_if_different(desired: Manifest, live: Manifest | None, why: str) -> Iterator[Apply]:
+    """At most one write: none when the live object holds all that is wanted."""
+    wanted = stamped(desired)
+    if live is None:
+        yield Apply(wanted, f"create {desired['kind']} {desired['metadata']['name']}: {why}")
+    elif (path := difference(wanted, live)) is not None:
+        yield Apply(wanted, f"update {desired['kind']} {desired['metadata']['name']}: {path} differs")
+
+
+def revision_data(intent: Intent, version: VersionIntent, owner: Owner) -> dict[str, Any]:
+    """What a ControllerRevision keeps for ever: the identity, and the pod template as it is rendered today."""
+    return {
+        "algorithm": ALGORITHM,
+        "hash": version.hash,
+        "version": version.name,
+        "identity": version.identity,
+        "podTemplate": pod_template(version.resolved, llmdeployment=owner.name, model_name=intent.model_name),
+    }
+
+
+def desired_children(
+    owner: Owner, intent: Intent, version: VersionIntent, ref: RevisionRef, seen: ObservedRevision | None, why: str
+) -> Iterator[Apply]:
+    """Writes that bring one revision's children into being or back into shape.
+
+    The ControllerRevision comes first and alone: what runs is always rendered from what it holds, so that an upgrade of the
+    operator that renders otherwise restarts nothing.
+    """
+    if seen is None or seen.controller_revision is None:
+        data = revision_data(intent, version, owner)
+        yield Apply(
+            controller_revision(owner, ref.revision, ref.version, ref.hash, data, owner.generation),
+            f"create ControllerRevision {ref.revision}: {why}",
+        )
+        return
+    template = overlay(seen.controller_revision["data"]["podTemplate"], version.resolved)
+    if seen.deployment is None and (cache := claim(owner, ref.version, version.resolved)) is not None:
+        yield Apply(cache, f"create PersistentVolumeClaim {cache['metadata']['name']}: {why}")
+    yield from apply_if_different(service(owner, ref.revision, ref.version, ref.hash, version.resolved), seen.service, why)
+    workload = deployment(
+        owner, ref.revision, ref.version, ref.hash, template, version.resolved, version.resolved.replicas
+    )
+    yield from apply_if_different(workload, seen.deployment, why)
+
+
+def removals(seen: ObservedRevision, why: str) -> Iterator[Delete]:
+    """Take a revision away: its Deployment first, the rest when no pod is left. Each is guarded against a stale view."""
+    if seen.deployment is not None:
+        if not seen.deployment["metadata"].get("deletionTimestamp"):
+            yield _delete(seen.deployment, "Deployment", why, seen.name)
+        return
+    if seen.pods:
+        return
+    for kind, child in (("Service", seen.service), ("ControllerRevision", seen.controller_revision)):
+        if child is not None and not child["metadata"].get("deletionTimestamp"):
+            yield _delete(child, kind, why, seen.name)
+
+
+def _delete(child: Manifest, kind: str, why: str, unrouted: str) -> Delete:
+    meta = child["metadata"]
+    return Delete(
+        kind, meta["name"], meta["uid"], meta["resourceVersion"], f"delete {kind} {meta['name']}: {why}", unrouted
+    )
+
+
+def gone(seen: ObservedRevision | None) -> bool:
+    """True when nothing of a revision is left on the cluster."""
+    return seen is None or not (seen.controller_revision or seen.deployment or seen.service or seen.pods)

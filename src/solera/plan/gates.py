@@ -1,0 +1,101 @@
+"""May the rollout leave its step? What it still waits for, in one word, one sentence and a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from solera.api.scalars import format_duration, format_percent, format_time
+from solera.plan.intent import Step
+from solera.plan.verdict import Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvidence:
+    """What was counted while the present step was in force."""
+
+    candidate_requests: int
+    all_requests: int
+
+    @property
+    def share(self) -> float | None:
+        return self.candidate_requests / self.all_requests if self.all_requests else None
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """``open``: the step may be left now. ``hold``: waiting on purpose although time and requests were enough.
+
+    ``reason`` is one word, ``message`` a sentence. ``at`` is when it may change by the clock alone.
+    ``inconclusive`` is True when the step's longest time is over without a verdict.
+    """
+
+    open: bool
+    reason: str
+    message: str
+    at: datetime | None = None
+    hold: bool = False
+    inconclusive: bool = False
+
+
+def share_matches(evidence: StepEvidence, weight: int) -> bool:
+    """Is the observed share what the route says, as far as so few requests can tell?
+
+    Gateways promise weights to within 5 percentage points (Gateway API conformance); beyond that, three standard errors of a
+    binomial share are allowed.
+    """
+    share = evidence.share
+    if share is None:
+        return False
+    planned = weight / 100
+    slack = max(0.05, 3 * math.sqrt(planned * (1 - planned) / evidence.all_requests))
+    return abs(share - planned) <= slack
+
+
+def step_gate(
+    steps: Sequence[Step],
+    index: int,
+    since: datetime,
+    now: datetime,
+    approved: bool,
+    evidence: StepEvidence,
+    judgement: Judgement | None,
+) -> Gate:
+    """The gate of step ``index``, in force since ``since``. ``judgement`` is None when the rollout has no guardrails.
+
+    Every condition is checked in the order in which a person would ask: broken, time, requests, share, approval, proof.
+    """
+    step = steps[index]
+    name = f"step {index + 1} of {len(steps)} ({step.weight}%)"
+    if judgement is not None and judgement.hold:
+        return _late(step, since, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True))
+    ready_at = since + max(step.min_duration, step.pause or timedelta(0))
+    if now < ready_at:
+        return Gate(False, "MinDuration", f"{name} lasts until {format_time(ready_at)} at least", ready_at)
+    if evidence.candidate_requests < step.min_requests:
+        waits = f"{name} waits for requests: {evidence.candidate_requests} of {step.min_requests}"
+        return _late(step, since, now, Gate(False, "TooFewRequests", waits))
+    if step.min_requests and step.weight < 100 and not share_matches(evidence, step.weight):
+        seen = format_percent(evidence.share or 0.0, 1)
+        waits = f"{name} waits: the candidate gets {seen} of {evidence.all_requests} requests, the route says {step.weight}%"
+        return _late(step, since, now, Gate(False, "ShareMismatch", waits, hold=True))
+    if step.approval and not approved:
+        return Gate(False, "WaitingForApproval", f"{name} waits for approval", hold=True)
+    if judgement is not None and not judgement.passed and index + 1 < len(steps) and steps[index + 1].weight == 100:
+        waits = f"{name} waits for proof before 100%: {judgement.reason}"
+        return _late(step, since, now, Gate(False, "WaitingForProof", waits))
+    return Gate(True, "StepComplete", f"{name} is complete")
+
+
+def _late(step: Step, since: datetime, now: datetime, gate: Gate) -> Gate:
+    """The same gate, with what the step's longest time adds to it."""
+    if step.max_duration is None:
+        return gate
+    ends = since + step.max_duration
+    if now < ends:
+        at = ends if gate.at is None else min(gate.at, ends)
+        return Gate(gate.open, gate.reason, gate.message, at, gate.hold)
+    message = f"{gate.message}; inconclusive after {format_duration(step.max_duration)}"
+    return Gate(False, "Inconclusive", message, None, hold=True, inconclusive=True)

@@ -1,0 +1,243 @@
+"""The decisions that must be remembered before they are acted on: a chain of pure policies, the first that speaks wins.
+
+Each takes a ``Situation`` and returns the new memory with the event that announces it, or None when it has nothing to say. The
+operator writes the new memory to status and looks again: a crash before that write loses nothing, since the same situation leads to
+the same decision; a crash after it finds the decision taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from solera.api.scalars import format_duration, format_time
+from solera.plan.memory import Memory, Previous, Promoted, Rejected, RevisionRef, Rollout
+from solera.plan.requests import REQUEST_ANNOTATION, parse_request
+from solera.plan.situation import Situation
+from solera.plan.types import PlannedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A new memory, and what to tell people about it."""
+
+    memory: Memory
+    event: PlannedEvent
+
+
+Policy = Callable[[Situation], Decision | None]
+
+
+def _decided(s: Situation, memory: Memory, reason: str, message: str, kind: str = "Normal") -> Decision:
+    return Decision(memory.tell(s.now, reason, message), PlannedEvent(kind, reason, message))
+
+
+def adopt_routed(s: Situation) -> Decision | None:
+    """Status was lost (a restore from a backup): what the route carries is what is stable."""
+    memory = s.memory
+    if memory.stable or memory.candidate or memory.draining or memory.tombstones or not s.live:
+        return None
+    name = max(s.live, key=lambda n: (s.live[n], n))
+    seen = s.observation.revisions.get(name)
+    if seen is None or seen.deployment is None:
+        return None
+    ref = RevisionRef(seen.version, seen.name, seen.hash)
+    return _decided(s, replace(memory, stable=ref), "Adopted", f"{name} carries the traffic and is taken for stable")
+
+
+def answer_request(s: Situation) -> Decision | None:
+    """A person's verb, bound to one candidate and step: a stale click must not promote something newer."""
+    annotations = s.observation.custom_resource["metadata"].get("annotations") or {}
+    text = annotations.get(REQUEST_ANNOTATION)
+    if not text or text == s.memory.last_request:
+        return None
+    memory = replace(s.memory, last_request=text)
+    request = parse_request(text)
+    if request is None:
+        message = f"{text!r} is not a request; write <verb>@<candidate hash>/<step>#<nonce> (kubectl solera does)"
+        return _decided(s, memory, "RequestRefused", message, "Warning")
+    candidate, rollout = memory.candidate, memory.rollout
+    if candidate is None or rollout is None or candidate.hash != request.candidate:
+        return _decided(s, memory, "RequestRefused", f"{request.verb}: {request.candidate} is not the candidate", "Warning")
+    if request.verb == "abort":
+        return _reject(s.with_memory(memory), "Aborted", f"{candidate.version} was aborted by request")
+    step = 0 if s.progress is None else s.progress.step
+    if request.step != step:
+        message = f"promote: the rollout is at step {step}, not {request.step}; look again and repeat"
+        return _decided(s, memory, "RequestRefused", message, "Warning")
+    approved = tuple(sorted({*rollout.approved, step}))
+    memory = replace(memory, rollout=replace(rollout, approved=approved))
+    return _decided(s, memory, "Approved", f"step {step + 1} of {candidate.version} is approved")
+
+
+def refuse_on_date(s: Situation) -> Decision | None:
+    """onRetirement: Refuse, and the date has come: the serving revision goes, requests get the gateway's 404."""
+    stable = s.memory.stable
+    if not s.refusing or stable is None or s.memory.candidate is not None:
+        return None
+    memory = replace(s.memory, stable=None, rollout=None).drain(stable, None)
+    if memory.previous is not None:
+        memory = replace(memory.drain(memory.previous.ref, memory.previous.since), previous=None)
+    return _decided(s, memory, "Refusing", f"{stable.version} retires; requests are refused from now on", "Warning")
+
+
+def leave_candidate(s: Situation) -> Decision | None:
+    """The spec no longer asks for this candidate: it was withdrawn, or a third version has taken its place."""
+    candidate, stable = s.memory.candidate, s.memory.stable
+    if candidate is None or candidate == s.target:
+        return None
+    if stable is None:
+        return None
+    memory = replace(s.memory, candidate=None, rollout=None).drain(candidate, None)
+    if s.target is None or s.target == stable:
+        return _decided(s, memory, "Withdrawn", f"{candidate.version} was withdrawn; {stable.version} serves")
+    return _decided(s, memory, "Replaced", f"{candidate.version} makes room for {s.target.version}")
+
+
+def settle_first(s: Situation) -> Decision | None:
+    """The first revision ever is stable as soon as it answers: there is nothing to compare it with."""
+    if s.memory.stable is not None or s.target is None or not s.fully_serving(s.target):
+        return None
+    memory = replace(s.memory, stable=s.target, candidate=None, rollout=None)
+    return _decided(s, _promoted(s, memory, s.target), "Serving", f"{s.target.version} serves: its first answer came")
+
+
+def accept_candidate(s: Situation) -> Decision | None:
+    """What the spec asks for is not what serves: let it in, once whatever left before has no traffic any more."""
+    memory, target = s.memory, s.target
+    if target is None or memory.stable is None or memory.candidate is not None or target == memory.stable:
+        return None
+    if s.observation.hostname_conflicts or rejection(s) is not None:
+        return None
+    if any(d.since is None and d.ref != target for d in memory.draining):
+        return None
+    rollout = Rollout(f"{target.hash}-{int(s.now.timestamp())}", s.now)
+    memory = replace(memory, candidate=target, rollout=rollout)
+    memory = replace(memory, draining=tuple(d for d in memory.draining if d.ref != target))
+    if memory.previous is not None:
+        previous, memory = memory.previous, replace(memory, previous=None)
+        if previous.ref != target:
+            memory = memory.drain(previous.ref, previous.since)
+    return _decided(s, memory, "RolloutStarted", f"{memory.stable.version} → {target.version} ({target.revision})")  # type: ignore[union-attr]
+
+
+def rejection(s: Situation) -> Rejected | None:
+    """The earlier rejection of what the spec asks for, if it still holds."""
+    if s.target is None:
+        return None
+    version = s.version_of(s.target)
+    return None if version is None else s.memory.is_rejected(s.target.hash, version.operational_hash)
+
+
+def reject_candidate(s: Situation) -> Decision | None:
+    """The candidate failed a guardrail, never came up, stayed away, or could not be judged in time."""
+    memory, candidate = s.memory, s.memory.candidate
+    if candidate is None or memory.rollout is None:
+        return None
+    if s.judgement is not None and s.judgement.fail:
+        return _reject(s, "RolledBack", f"{candidate.version} is rolled back: {s.judgement.reason}")
+    version, seen = s.version_of(candidate), s.seen(candidate)
+    patience = timedelta(minutes=30) if version is None else version.resolved.startup_timeout
+    problems = [] if seen is None else [p.problem for p in seen.pods if p.problem]
+    unscheduled = any(p.startswith("Unschedulable") for p in problems)
+    if s.progress is None and not unscheduled and s.now >= memory.rollout.started_at + patience:
+        if s.fully_serving(candidate):
+            return None
+        why = f"no answer within startupTimeout ({format_duration(patience)})" + (f": {problems[0]}" if problems else "")
+        return _reject(s, "RolledBack", f"{candidate.version} is rolled back: {why}")
+    held = memory.rollout.held_since
+    if held and memory.rollout.hold_reason == "CandidateUnavailable" and s.now >= held + patience:
+        why = f"no ready endpoint since {format_time(held)}"
+        return _reject(s, "RolledBack", f"{candidate.version} is rolled back: {why}")
+    gate = s.gate
+    if gate is not None and gate.inconclusive and s.intent.roll_back_when_inconclusive:
+        return _reject(s, "RolledBack", f"{candidate.version} is rolled back: {gate.message}")
+    return None
+
+
+def _reject(s: Situation, reason: str, message: str) -> Decision:
+    candidate = s.memory.candidate
+    assert candidate is not None
+    version = s.version_of(candidate)
+    rejected = Rejected(
+        candidate.version, candidate.hash, s.now, message, "" if version is None else version.operational_hash
+    )
+    others = tuple(r for r in s.memory.rejected if r.hash != candidate.hash)
+    memory = replace(s.memory, candidate=None, rejected=(*others, rejected)).drain(candidate, None)
+    return _decided(s, memory, reason, message, "Warning")
+
+
+def promote_candidate(s: Situation) -> Decision | None:
+    """All traffic is at the candidate, the gateway has taken it over, and the last step's time is over."""
+    memory, candidate, stable = s.memory, s.memory.candidate, s.memory.stable
+    if candidate is None or stable is None or s.progress is None or s.step is None:
+        return None
+    gate = s.gate
+    if not s.at_last_step or dict(s.live) != {candidate.revision: 100} or not s.route_in_force:
+        return None
+    if gate is None or not gate.open:
+        return None
+    until = s.now + s.intent.keep_previous
+    old = s.version_of(stable)
+    if old is not None and old.life.retires_at is not None:
+        until = min(until, old.life.retires_at)
+    memory = replace(
+        memory,
+        stable=candidate,
+        candidate=None,
+        previous=Previous(stable, s.progress.since, until),
+        rejected=tuple(r for r in memory.rejected if r.hash != candidate.hash),
+    )
+    message = f"{candidate.version} carries all traffic; {stable.version} stays warm until {format_time(until)}"
+    return _decided(s, _promoted(s, memory, candidate), "Promoted", message)
+
+
+def _promoted(s: Situation, memory: Memory, ref: RevisionRef) -> Memory:
+    others = tuple(p for p in memory.promoted if p.hash != ref.hash)
+    return replace(memory, promoted=(*others, Promoted(ref.version, ref.hash, s.now)))
+
+
+def roll_back_promoted(s: Situation) -> Decision | None:
+    """The absolute limits keep watching while the old revision is warm: a late failure costs no start-up."""
+    memory, previous, stable = s.memory, s.memory.previous, s.memory.stable
+    if previous is None or stable is None or memory.candidate is not None:
+        return None
+    if s.judgement is None or not s.judgement.fail or not s.fully_serving(previous.ref):
+        return None
+    version = s.version_of(stable)
+    message = f"{stable.version} is rolled back to {previous.ref.version} after its promotion: {s.judgement.reason}"
+    rejected = Rejected(stable.version, stable.hash, s.now, message, "" if version is None else version.operational_hash)
+    promoted = tuple(p for p in memory.promoted if p.hash != stable.hash)
+    memory = replace(
+        memory, stable=previous.ref, previous=None, promoted=promoted, rejected=(*memory.rejected, rejected)
+    )
+    return _decided(s, memory.drain(stable, None), "RolledBack", message, "Warning")
+
+
+def release_previous(s: Situation) -> Decision | None:
+    """The time of the warm old revision is over."""
+    previous = s.memory.previous
+    if previous is None or s.now < previous.until:
+        return None
+    memory = replace(s.memory, previous=None).drain(previous.ref, previous.since)
+    return _decided(s, memory, "Released", f"{previous.ref.version} is no longer kept warm")
+
+
+CHAIN: tuple[Policy, ...] = (
+    adopt_routed,
+    answer_request,  # before everything that a person may have wanted to stop
+    refuse_on_date,
+    leave_candidate,  # before accept: at most two revisions in a rollout
+    settle_first,
+    reject_candidate,  # before promote: what is broken is never promoted
+    promote_candidate,
+    roll_back_promoted,
+    release_previous,
+    accept_candidate,
+)
+
+
+def decide(s: Situation) -> Decision | None:
+    """The first decision that the situation asks for."""
+    return next((d for policy in CHAIN if (d := policy(s)) is not None), None)

@@ -1,0 +1,32 @@
+"""What a person asks for through an annotation: a verb, bound to one candidate and one step, made unique by a nonce."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+REQUEST_ANNOTATION = "solera.dev/request"
+VERBS = ("promote", "abort")
+
+_FORM = re.compile(r"(?P<verb>[a-z]+)@(?P<candidate>[0-9a-z]{1,64})/(?P<step>[0-9]{1,3})#(?P<nonce>[0-9A-Za-z_-]{1,64})")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``step`` counts from 0, as in status.rollout.step."""
+
+    verb: str
+    candidate: str
+    step: int
+    nonce: str
+
+    def to_annotation(self) -> str:
+        return f"{self.verb}@{self.candidate}/{self.step}#{self.nonce}"
+
+
+def parse_request(text: str) -> Request | None:
+    """None for anything that is not a request of a known verb."""
+    match = _FORM.fullmatch(text)
+    if match is None or match["verb"] not in VERBS:
+        return None
+    return Request(match["verb"], match["candidate"], int(match["step"]), match["nonce"])

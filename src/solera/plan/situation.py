@@ -1,0 +1,184 @@
+"""One look at one LLMDeployment, with everything derived from it that more than one decision needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from solera.plan.evidence import Ledger
+from solera.plan.gates import Gate, StepEvidence, step_gate
+from solera.plan.intent import Intent, Step, VersionIntent
+from solera.plan.lifecycle import effective_version, may_start, refuses
+from solera.plan.memory import PROGRESS_ANNOTATION, Memory, Progress, RevisionRef, parse_progress
+from solera.plan.traffic import live_weights, route_accepted
+from solera.plan.types import Observation, ObservedRevision
+from solera.plan.verdict import GuardrailVerdict, Judgement, conclude, judge
+
+AT_ONCE = (Step(weight=100, min_duration=timedelta(0), min_requests=0, max_duration=None, pause=None, approval=False),)
+"""The plan for a revision that has carried all traffic here before: as soon as it is ready, without gates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """``target`` is the revision that should carry the traffic, None with ``problem`` saying why there is none.
+
+    ``live`` are the weights of the live route in percent, ``progress`` the step in force, ``verdicts`` and ``judgement`` what the
+    evidence says (None without guardrails).
+    """
+
+    observation: Observation
+    intent: Intent
+    memory: Memory
+    effective: str
+    target: RevisionRef | None
+    problem: tuple[str, str] | None
+    refusing: bool
+    live: Mapping[str, int]
+    progress: Progress | None
+    verdicts: tuple[GuardrailVerdict, ...]
+    judgement: Judgement | None
+
+    @property
+    def now(self) -> datetime:
+        return self.observation.now
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of the rollout in progress."""
+        candidate = self.memory.candidate
+        return AT_ONCE if candidate and self.memory.was_promoted(candidate.hash) else self.intent.steps
+
+    @property
+    def step(self) -> Step | None:
+        """The step in force; the last one if the list was shortened meanwhile."""
+        if self.progress is None:
+            return None
+        return self.steps[min(self.progress.step, len(self.steps) - 1)]
+
+    @property
+    def at_last_step(self) -> bool:
+        return self.progress is not None and self.progress.step >= len(self.steps) - 1
+
+    def seen(self, ref: RevisionRef | None) -> ObservedRevision | None:
+        return None if ref is None else self.observation.revisions.get(ref.revision)
+
+    def version_of(self, ref: RevisionRef) -> VersionIntent | None:
+        return self.intent.versions.get(ref.version)
+
+    def fully_serving(self, ref: RevisionRef | None) -> bool:
+        """All replicas of a revision are ready, and one has answered a real completion."""
+        seen, version = self.seen(ref), None if ref is None else self.version_of(ref)
+        if seen is None or version is None or not seen.serving:
+            return False
+        return seen.ready_endpoints >= max(1, version.resolved.replicas)
+
+    @property
+    def step_evidence(self) -> StepEvidence:
+        ledger, candidate, progress = self.observation.ledger, self.memory.candidate, self.progress
+        if ledger is None or candidate is None or progress is None:
+            return StepEvidence(0, 0)
+        return _step_evidence(ledger, candidate, progress.step)
+
+    @property
+    def gate(self) -> Gate | None:
+        """The gate of the step in force, None without one."""
+        if self.memory.candidate is None or self.memory.rollout is None or self.progress is None:
+            return None
+        index = min(self.progress.step, len(self.steps) - 1)
+        return step_gate(
+            self.steps,
+            index,
+            self.progress.since,
+            self.now,
+            index in self.memory.rollout.approved,
+            self.step_evidence,
+            self.judgement,
+        )
+
+    @property
+    def route_in_force(self) -> bool:
+        """The gateway has taken over the route as it stands now."""
+        return route_accepted(self.observation.route) is True
+
+    def with_memory(self, memory: Memory) -> Situation:
+        return replace(self, memory=memory)
+
+
+def _step_evidence(ledger: Ledger, candidate: RevisionRef, step: int) -> StepEvidence:
+    requests = ledger.step_requests(step)
+    return StepEvidence(requests.get(candidate.revision, 0), sum(requests.values()))
+
+
+def gather(observation: Observation, intent: Intent, memory: Memory) -> Situation:
+    """Derive everything that the policies read."""
+    now = observation.now
+    lives = {name: version.life for name, version in intent.versions.items()}
+    effective = effective_version(intent.serve, lives, memory, now)
+    target, problem, refusing = _target(observation, intent, memory, effective)
+    progress = _progress(observation, memory)
+    verdicts, judgement = _judgement(observation, intent, memory)
+    return Situation(
+        observation,
+        intent,
+        memory,
+        effective,
+        target,
+        problem,
+        refusing,
+        live_weights(observation.route),
+        progress,
+        verdicts,
+        judgement,
+    )
+
+
+def _target(
+    observation: Observation, intent: Intent, memory: Memory, effective: str
+) -> tuple[RevisionRef | None, tuple[str, str] | None, bool]:
+    version = intent.versions[effective]
+    ref = RevisionRef(version.name, f"{observation.owner.name}-{version.name}-{version.hash}", version.hash)
+    serves_already = memory.stable is not None and memory.stable.version == effective
+    if refuses(version.life, memory, observation.now):
+        message = f"{effective} has retired and onRetirement is Refuse: requests are refused; set spec.serve to another version"
+        return None, ("VersionRetired", message), serves_already or memory.stable is None
+    if serves_already or may_start(version.life, memory, observation.now):
+        return ref, None, False
+    if memory.tombstone(effective) is not None:
+        return None, ("VersionRetired", f"spec.serve: {effective} has retired; name a version that is still in service"), False
+    message = f"spec.serve: retiresAt of {effective} has passed before it ever served; name another version or move its date"
+    return None, ("RetirementDatePassed", message), False
+
+
+def _progress(observation: Observation, memory: Memory) -> Progress | None:
+    """From the route, where it stands next to its weight; from status when somebody took the route away."""
+    if memory.rollout is None:
+        return None
+    annotations = ((observation.route or {}).get("metadata") or {}).get("annotations") or {}
+    progress = parse_progress(annotations.get(PROGRESS_ANNOTATION))
+    if progress is not None and progress.rollout == memory.rollout.id:
+        return progress
+    rollout = (observation.custom_resource.get("status") or {}).get("rollout") or {}
+    if rollout.get("id") == memory.rollout.id and rollout.get("stepStartedAt") is not None:
+        return parse_progress(f"{rollout['id']}/{rollout.get('step', 0)}/{rollout['stepStartedAt']}")
+    return None
+
+
+def _judgement(
+    observation: Observation, intent: Intent, memory: Memory
+) -> tuple[tuple[GuardrailVerdict, ...], Judgement | None]:
+    candidate, ledger, rollout = memory.candidate, observation.ledger, memory.rollout
+    watching = candidate is not None or memory.previous is not None
+    if not watching or rollout is None or not intent.guardrails:
+        return (), None
+    if candidate is not None and memory.was_promoted(candidate.hash):
+        return (), None
+    specs = intent.guardrails
+    if candidate is None:  # after promotion: the old revision gets no requests, so only the absolute limits speak
+        specs = tuple(replace(g, max_ratio=None, ratio_requires_pass=False) for g in specs if g.limit is not None)
+    if ledger is None or ledger.rollout_id != rollout.id or not specs:
+        return (), Judgement(fail=False, hold=False, passed=False, no_data=True, reason="no evidence yet")
+    verdicts = judge(
+        specs, ledger, false_rollback=intent.false_rollback, false_promotion=intent.false_promotion
+    )
+    return verdicts, conclude(verdicts, specs)
