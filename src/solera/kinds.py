@@ -42,6 +42,7 @@ ROLLOUT_RECORD = Resource("RolloutRecord", f"{GROUP}/v1alpha1", "rolloutrecords"
 CONTROLLER_REVISION = Resource("ControllerRevision", "apps/v1", "controllerrevisions")
 DEPLOYMENT = Resource("Deployment", "apps/v1", "deployments")
 SERVICE = Resource("Service", "v1", "services")
+PERSISTENT_VOLUME_CLAIM = Resource("PersistentVolumeClaim", "v1", "persistentvolumeclaims")
 POD = Resource("Pod", "v1", "pods")
 ENDPOINT_SLICE = Resource("EndpointSlice", "discovery.k8s.io/v1", "endpointslices")
 HTTP_ROUTE = Resource("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes")
@@ -55,6 +56,7 @@ RESOURCES: dict[str, Resource] = {
         CONTROLLER_REVISION,
         DEPLOYMENT,
         SERVICE,
+        PERSISTENT_VOLUME_CLAIM,
         POD,
         ENDPOINT_SLICE,
         HTTP_ROUTE,
