@@ -8,12 +8,11 @@ from typing import Any
 from solera.plan.difference import difference, stamped
 from solera.plan.intent import Intent, VersionIntent
 from solera.plan.memory import RevisionRef
+from solera.plan.revision import ALGORITHM
 from solera.plan.types import Apply, Delete, Manifest, ObservedRevision, Owner
 from solera.render.cache import claim
 from solera.render.pods import controller_revision, deployment, overlay, pod_template
 from solera.render.service import service
-
-ALGORITHM = "v1"
 
 
 def apply_if_different(desired: Manifest, live: Manifest | None, why: str) -> Iterator[Apply]:
@@ -29,9 +28,9 @@ def revision_data(intent: Intent, version: VersionIntent, owner: Owner) -> dict[
     """What a ControllerRevision keeps for ever: the identity, and the pod template as it is rendered today."""
     return {
         "algorithm": ALGORITHM,
-        "hash": version.hash,
-        "version": version.name,
-        "identity": version.identity,
+        "hash": version.ref.hash,
+        "version": version.ref.version,
+        "identity": dict(version.identity),
         "podTemplate": pod_template(version.resolved, llmdeployment=owner.name, model_name=intent.model_name),
     }
 
@@ -54,7 +53,9 @@ def desired_children(
     template = overlay(seen.controller_revision["data"]["podTemplate"], version.resolved)
     if seen.deployment is None and (cache := claim(owner, ref.version, version.resolved)) is not None:
         yield Apply(cache, f"create PersistentVolumeClaim {cache['metadata']['name']}: {why}")
-    yield from apply_if_different(service(owner, ref.revision, ref.version, ref.hash, version.resolved), seen.service, why)
+    yield from apply_if_different(
+        service(owner, ref.revision, ref.version, ref.hash, version.resolved), seen.service, why
+    )
     workload = deployment(
         owner, ref.revision, ref.version, ref.hash, template, version.resolved, version.resolved.replicas
     )

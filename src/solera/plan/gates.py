@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from solera.api.defaults import ResolvedStep
 from solera.api.scalars import format_duration, format_percent, format_time
-from solera.plan.intent import Step
 from solera.plan.verdict import Judgement
 
 
@@ -21,6 +21,7 @@ class StepEvidence:
 
     @property
     def share(self) -> float | None:
+        """The candidate's share of all requests, in [0, 1]; None without any."""
         return self.candidate_requests / self.all_requests if self.all_requests else None
 
 
@@ -55,7 +56,7 @@ def share_matches(evidence: StepEvidence, weight: int) -> bool:
 
 
 def step_gate(
-    steps: Sequence[Step],
+    steps: Sequence[ResolvedStep],
     index: int,
     since: datetime,
     now: datetime,
@@ -71,7 +72,7 @@ def step_gate(
     name = f"step {index + 1} of {len(steps)} ({step.weight}%)"
     if judgement is not None and judgement.hold:
         return _late(step, since, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True))
-    ready_at = since + max(step.min_duration, step.pause or timedelta(0))
+    ready_at = since + step.min_duration
     if now < ready_at:
         return Gate(False, "MinDuration", f"{name} lasts until {format_time(ready_at)} at least", ready_at)
     if evidence.candidate_requests < step.min_requests:
@@ -81,7 +82,7 @@ def step_gate(
         seen = format_percent(evidence.share or 0.0, 1)
         waits = f"{name} waits: the candidate gets {seen} of {evidence.all_requests} requests, the route says {step.weight}%"
         return _late(step, since, now, Gate(False, "ShareMismatch", waits, hold=True))
-    if step.approval and not approved:
+    if step.needs_approval and not approved:
         return Gate(False, "WaitingForApproval", f"{name} waits for approval", hold=True)
     if judgement is not None and not judgement.passed and index + 1 < len(steps) and steps[index + 1].weight == 100:
         waits = f"{name} waits for proof before 100%: {judgement.reason}"
@@ -89,10 +90,8 @@ def step_gate(
     return Gate(True, "StepComplete", f"{name} is complete")
 
 
-def _late(step: Step, since: datetime, now: datetime, gate: Gate) -> Gate:
+def _late(step: ResolvedStep, since: datetime, now: datetime, gate: Gate) -> Gate:
     """The same gate, with what the step's longest time adds to it."""
-    if step.max_duration is None:
-        return gate
     ends = since + step.max_duration
     if now < ends:
         at = ends if gate.at is None else min(gate.at, ends)

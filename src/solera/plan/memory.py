@@ -28,6 +28,7 @@ class RevisionRef:
     hash: str
 
     def to_status(self) -> dict[str, Any]:
+        """The form in status."""
         return {"version": self.version, "revision": self.revision, "hash": self.hash}
 
 
@@ -40,6 +41,7 @@ class Progress:
     since: datetime
 
     def to_annotation(self) -> str:
+        """`<rollout id>/<step>/<RFC 3339 since>`."""
         return f"{self.rollout}/{self.step}/{format_time(self.since)}"
 
 
@@ -137,12 +139,15 @@ class Memory:
         return {r.revision: r for r in refs if r is not None}
 
     def is_rejected(self, revision_hash: str, operational: str) -> Rejected | None:
+        """The rejection of this hash, unless its operational fields were edited since."""
         return next((r for r in self.rejected if r.hash == revision_hash and r.operational == operational), None)
 
     def was_promoted(self, revision_hash: str) -> bool:
+        """True when this hash has carried all traffic here once."""
         return any(p.hash == revision_hash for p in self.promoted)
 
     def tombstone(self, version: str) -> Tombstone | None:
+        """The tombstone of a version, None while it lives."""
         return next((t for t in self.tombstones if t.version == version), None)
 
     def drain(self, ref: RevisionRef, since: datetime | None) -> Memory:
@@ -251,4 +256,5 @@ def rollout_to_status(rollout: Rollout) -> dict[str, Any]:
 
 
 def tombstone_to_status(tombstone: Tombstone) -> dict[str, Any]:
+    """The tombstone's part of `status.versions[]`."""
     return {"retiredAt": format_time(tombstone.retired_at), "lateBy": format_duration(tombstone.late_by)}

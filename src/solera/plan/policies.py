@@ -59,7 +59,9 @@ def answer_request(s: Situation) -> Decision | None:
         return _decided(s, memory, "RequestRefused", message, "Warning")
     candidate, rollout = memory.candidate, memory.rollout
     if candidate is None or rollout is None or candidate.hash != request.candidate:
-        return _decided(s, memory, "RequestRefused", f"{request.verb}: {request.candidate} is not the candidate", "Warning")
+        return _decided(
+            s, memory, "RequestRefused", f"{request.verb}: {request.candidate} is not the candidate", "Warning"
+        )
     if request.verb == "abort":
         return _reject(s.with_memory(memory), "Aborted", f"{candidate.version} was aborted by request")
     step = 0 if s.progress is None else s.progress.step
@@ -127,7 +129,7 @@ def rejection(s: Situation) -> Rejected | None:
     if s.target is None:
         return None
     version = s.version_of(s.target)
-    return None if version is None else s.memory.is_rejected(s.target.hash, version.operational_hash)
+    return None if version is None else s.memory.is_rejected(s.target.hash, version.operational)
 
 
 def reject_candidate(s: Situation) -> Decision | None:
@@ -144,7 +146,9 @@ def reject_candidate(s: Situation) -> Decision | None:
     if s.progress is None and not unscheduled and s.now >= memory.rollout.started_at + patience:
         if s.fully_serving(candidate):
             return None
-        why = f"no answer within startupTimeout ({format_duration(patience)})" + (f": {problems[0]}" if problems else "")
+        why = f"no answer within startupTimeout ({format_duration(patience)})" + (
+            f": {problems[0]}" if problems else ""
+        )
         return _reject(s, "RolledBack", f"{candidate.version} is rolled back: {why}")
     held = memory.rollout.held_since
     if held and memory.rollout.hold_reason == "CandidateUnavailable" and s.now >= held + patience:
@@ -161,7 +165,7 @@ def _reject(s: Situation, reason: str, message: str) -> Decision:
     assert candidate is not None
     version = s.version_of(candidate)
     rejected = Rejected(
-        candidate.version, candidate.hash, s.now, message, "" if version is None else version.operational_hash
+        candidate.version, candidate.hash, s.now, message, "" if version is None else version.operational
     )
     others = tuple(r for r in s.memory.rejected if r.hash != candidate.hash)
     memory = replace(s.memory, candidate=None, rejected=(*others, rejected)).drain(candidate, None)
@@ -207,7 +211,7 @@ def roll_back_promoted(s: Situation) -> Decision | None:
         return None
     version = s.version_of(stable)
     message = f"{stable.version} is rolled back to {previous.ref.version} after its promotion: {s.judgement.reason}"
-    rejected = Rejected(stable.version, stable.hash, s.now, message, "" if version is None else version.operational_hash)
+    rejected = Rejected(stable.version, stable.hash, s.now, message, "" if version is None else version.operational)
     promoted = tuple(p for p in memory.promoted if p.hash != stable.hash)
     memory = replace(
         memory, stable=previous.ref, previous=None, promoted=promoted, rejected=(*memory.rejected, rejected)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 REQUEST_ANNOTATION = "solera.dev/request"
 VERBS = ("promote", "abort")
 
-_FORM = re.compile(r"(?P<verb>[a-z]+)@(?P<candidate>[0-9a-z]{1,64})/(?P<step>[0-9]{1,3})#(?P<nonce>[0-9A-Za-z_-]{1,64})")
+_FORM = re.compile(
+    r"(?P<verb>[a-z]+)@(?P<candidate>[0-9a-z]{1,64})/(?P<step>[0-9]{1,3})#(?P<nonce>[0-9A-Za-z_-]{1,64})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Request:
     nonce: str
 
     def to_annotation(self) -> str:
+        """The inverse of `parse_request`."""
         return f"{self.verb}@{self.candidate}/{self.step}#{self.nonce}"
 
 

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from solera.api.defaults import ResolvedStep
 from solera.plan.evidence import Ledger
 from solera.plan.gates import Gate, StepEvidence, step_gate
-from solera.plan.intent import Intent, Step, VersionIntent
+from solera.plan.intent import Intent, VersionIntent
 from solera.plan.lifecycle import effective_version, may_start, refuses
 from solera.plan.memory import PROGRESS_ANNOTATION, Memory, Progress, RevisionRef, parse_progress
 from solera.plan.traffic import live_weights, route_accepted
 from solera.plan.types import Observation, ObservedRevision
 from solera.plan.verdict import GuardrailVerdict, Judgement, conclude, judge
 
-AT_ONCE = (Step(weight=100, min_duration=timedelta(0), min_requests=0, max_duration=None, pause=None, approval=False),)
+AT_ONCE = (ResolvedStep(100, timedelta(0), 0, timedelta(hours=2), needs_approval=False),)
 """The plan for a revision that has carried all traffic here before: as soon as it is ready, without gates."""
 
 
@@ -44,13 +45,13 @@ class Situation:
         return self.observation.now
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[ResolvedStep, ...]:
         """The steps of the rollout in progress."""
         candidate = self.memory.candidate
         return AT_ONCE if candidate and self.memory.was_promoted(candidate.hash) else self.intent.steps
 
     @property
-    def step(self) -> Step | None:
+    def step(self) -> ResolvedStep | None:
         """The step in force; the last one if the list was shortened meanwhile."""
         if self.progress is None:
             return None
@@ -58,12 +59,15 @@ class Situation:
 
     @property
     def at_last_step(self) -> bool:
+        """True when no further step is planned."""
         return self.progress is not None and self.progress.step >= len(self.steps) - 1
 
     def seen(self, ref: RevisionRef | None) -> ObservedRevision | None:
+        """The live children of a revision; None when there are none."""
         return None if ref is None else self.observation.revisions.get(ref.revision)
 
     def version_of(self, ref: RevisionRef) -> VersionIntent | None:
+        """What the manifest says of a revision's version; None when it has left the manifest."""
         return self.intent.versions.get(ref.version)
 
     def fully_serving(self, ref: RevisionRef | None) -> bool:
@@ -75,6 +79,7 @@ class Situation:
 
     @property
     def step_evidence(self) -> StepEvidence:
+        """Requests counted while the step in force was in force."""
         ledger, candidate, progress = self.observation.ledger, self.memory.candidate, self.progress
         if ledger is None or candidate is None or progress is None:
             return StepEvidence(0, 0)
@@ -102,6 +107,7 @@ class Situation:
         return route_accepted(self.observation.route) is True
 
     def with_memory(self, memory: Memory) -> Situation:
+        """The same look with another memory."""
         return replace(self, memory=memory)
 
 
@@ -137,16 +143,21 @@ def _target(
     observation: Observation, intent: Intent, memory: Memory, effective: str
 ) -> tuple[RevisionRef | None, tuple[str, str] | None, bool]:
     version = intent.versions[effective]
-    ref = RevisionRef(version.name, f"{observation.owner.name}-{version.name}-{version.hash}", version.hash)
     serves_already = memory.stable is not None and memory.stable.version == effective
-    if refuses(version.life, memory, observation.now):
+    if refuses(effective, version.life, memory, observation.now):
         message = f"{effective} has retired and onRetirement is Refuse: requests are refused; set spec.serve to another version"
         return None, ("VersionRetired", message), serves_already or memory.stable is None
-    if serves_already or may_start(version.life, memory, observation.now):
-        return ref, None, False
+    if serves_already or may_start(effective, version.life, memory, observation.now):
+        return version.ref, None, False
     if memory.tombstone(effective) is not None:
-        return None, ("VersionRetired", f"spec.serve: {effective} has retired; name a version that is still in service"), False
-    message = f"spec.serve: retiresAt of {effective} has passed before it ever served; name another version or move its date"
+        return (
+            None,
+            ("VersionRetired", f"spec.serve: {effective} has retired; name a version that is still in service"),
+            False,
+        )
+    message = (
+        f"spec.serve: retiresAt of {effective} has passed before it ever served; name another version or move its date"
+    )
     return None, ("RetirementDatePassed", message), False
 
 
@@ -178,7 +189,5 @@ def _judgement(
         specs = tuple(replace(g, max_ratio=None, ratio_requires_pass=False) for g in specs if g.limit is not None)
     if ledger is None or ledger.rollout_id != rollout.id or not specs:
         return (), Judgement(fail=False, hold=False, passed=False, no_data=True, reason="no evidence yet")
-    verdicts = judge(
-        specs, ledger, false_rollback=intent.false_rollback, false_promotion=intent.false_promotion
-    )
+    verdicts = judge(specs, ledger, false_rollback=intent.false_rollback, false_promotion=intent.false_promotion)
     return verdicts, conclude(verdicts, specs)

@@ -74,7 +74,9 @@ def refusal(route: Manifest | None) -> str | None:
                 reason, words = condition.get("reason", ""), condition.get("message", "")
                 name = (parent.get("parentRef") or {}).get("name", "")
                 fix = _FIXES.get(reason, "")
-                return f"Gateway {name} does not accept the route: {reason} {words}".strip() + (f" ({fix})" if fix else "")
+                return f"Gateway {name} does not accept the route: {reason} {words}".strip() + (
+                    f" ({fix})" if fix else ""
+                )
     return None
 
 
@@ -127,4 +129,6 @@ def _to_stable(stable: RevisionRef, revisions: Mapping[str, ObservedRevision], l
     if any(_ready(revisions, name) for name in live):
         return Traffic(dict(live), "StableUnavailable", f"{stable.revision} cannot carry the traffic now; weights stay")
     # Nobody can answer. Waiting at stable is right as soon as it was ever routed; a new route waits for its first answer.
-    return Traffic({stable.revision: 100}) if live else Traffic({}, "StableUnavailable", f"{stable.revision} is not ready")
+    return (
+        Traffic({stable.revision: 100}) if live else Traffic({}, "StableUnavailable", f"{stable.revision} is not ready")
+    )

@@ -1,0 +1,100 @@
+"""What a spec asks for, with defaults applied and every revision named: what the planner compares the cluster with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from solera.api.defaults import (
+    ResolvedGuardrail,
+    ResolvedLifecycle,
+    ResolvedStep,
+    ResolvedVersion,
+    model_name,
+    resolve,
+    resolve_rollout,
+)
+from solera.api.fields import identity
+from solera.api.llmdeployment import LLMDeployment
+from solera.api.traffic import GatewayTraffic, OnInconclusive
+from solera.plan.memory import RevisionRef
+from solera.plan.revision import operational_hash, revision_hash, revision_name
+from solera.plan.verdict import GuardrailSpec
+
+
+@dataclass(frozen=True, slots=True)
+class VersionIntent:
+    """One version of the manifest. ``ref`` names its revision, ``operational`` is the hash of its operational fields."""
+
+    ref: RevisionRef
+    resolved: ResolvedVersion
+    identity: Mapping[str, Any]
+    operational: str
+
+    @property
+    def life(self) -> ResolvedLifecycle:
+        """The dates of the version's life."""
+        return self.resolved.lifecycle
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One manifest. ``versions`` keeps its order. Risks are probabilities."""
+
+    model_name: str
+    serve: str
+    versions: Mapping[str, VersionIntent]
+    steps: tuple[ResolvedStep, ...]
+    guardrails: tuple[GuardrailSpec, ...]
+    false_rollback: float
+    false_promotion: float
+    roll_back_when_inconclusive: bool
+    keep_previous: timedelta
+    gateway: GatewayTraffic
+
+
+def _guardrail(guardrail: ResolvedGuardrail) -> GuardrailSpec:
+    return GuardrailSpec(
+        name=guardrail.name,
+        metric=guardrail.metric.value,
+        limit=guardrail.limit,
+        slower_than=None if guardrail.slower_than is None else guardrail.slower_than.total_seconds(),
+        max_ratio=guardrail.max_ratio,
+        ratio_requires_pass=guardrail.require_ratio,
+        action=guardrail.action.value,
+    )
+
+
+def read_intent(obj: LLMDeployment) -> Intent:
+    """Resolve a parsed object.
+
+    Raises:
+        InvalidSpec: a version has no engine or image.
+    """
+    rollout = resolve_rollout(obj.spec.rollout)
+    name = model_name(obj)
+    versions = {}
+    for version in obj.spec.versions:
+        resolved = resolve(obj.spec, version)
+        content = revision_hash(obj.metadata.name, name, resolved)
+        ref = RevisionRef(version.name, revision_name(obj.metadata.name, version.name, content), content)
+        versions[version.name] = VersionIntent(ref, resolved, identity(resolved), operational_hash(resolved))
+    steps = rollout.steps
+    if not rollout.guardrails:  # without guardrails nothing is counted, so nothing can be asked of the counts
+        steps = tuple(
+            ResolvedStep(s.weight, s.min_duration, 0, s.max_duration, s.needs_approval) for s in rollout.steps
+        )
+    return Intent(
+        model_name=name,
+        serve=obj.spec.serve,
+        versions=versions,
+        steps=steps,
+        guardrails=tuple(_guardrail(g) for g in rollout.guardrails),
+        false_rollback=rollout.false_rollback,
+        false_promotion=rollout.false_promotion,
+        roll_back_when_inconclusive=rollout.on_inconclusive is OnInconclusive.ROLL_BACK,
+        keep_previous=rollout.keep_previous,
+        gateway=obj.spec.traffic.gateway,
+    )

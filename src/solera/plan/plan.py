@@ -1,0 +1,159 @@
+"""Observation → Plan: the one entry into what decides.
+
+Three passes, in this order. *Decide*: a chain of policies; if one speaks, its decision is only written down, and acted on at the next
+look. *Keep up*: what follows from what is seen. *Act*: the writes that bring the cluster to where the memory says it should be,
+removals last. A plan for a cluster that is where it should be holds no action and the status that is already there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from solera.api.errors import FieldError
+from solera.api.llmdeployment import parse
+from solera.plan.children import desired_children, removals
+from solera.plan.evidence import to_record
+from solera.plan.intent import read_intent
+from solera.plan.lifecycle import next_date
+from solera.plan.memory import Memory, RevisionRef, from_status
+from solera.plan.outlook import Outlook, look_out
+from solera.plan.policies import decide
+from solera.plan.report import FIGURES_EVERY, compose, compose_invalid
+from solera.plan.routing import Routing, route_now
+from solera.plan.situation import Situation, gather
+from solera.plan.types import Action, Observation, Plan
+from solera.plan.upkeep import drained_at, keep_up
+
+RECORD_EVERY = timedelta(seconds=60)
+"""How often evidence is written while no step, verdict or hold changes."""
+
+
+def plan(observation: Observation) -> Plan:
+    """Decide what to do for one LLMDeployment. Pure: equal observations give equal plans."""
+    try:
+        intent = read_intent(parse(observation.custom_resource))
+    except FieldError as error:
+        return Plan((), compose_invalid(observation, error))
+    memory = from_status(observation.custom_resource.get("status") or {})
+    situation = gather(observation, intent, memory)
+    decision = None if observation.name_taken else decide(situation)
+    if decision is not None:
+        decided = gather(observation, intent, decision.memory)
+        routing = route_now(decided)
+        outlook = look_out(decided, replace(routing, action=None))
+        return Plan(
+            (),
+            compose(decided, outlook),
+            observation.now,
+            (decision.event,),
+            _record(decided, outlook),
+            _measure(decision.memory),
+            _probe(decided),
+            (decision.event.message,),
+        )
+    situation = situation.with_memory(keep_up(situation))
+    routing = route_now(situation)
+    outlook = look_out(situation, routing)
+    situation = situation.with_memory(_with_hold(situation.memory, outlook, observation.now))
+    actions = () if observation.name_taken else tuple(_actions(situation, routing))
+    return Plan(
+        actions,
+        compose(situation, outlook),
+        _look_again(situation, outlook),
+        (),
+        _record(situation, outlook),
+        _measure(situation.memory),
+        _probe(situation),
+        tuple(action.reason for action in actions),
+    )
+
+
+def _with_hold(memory: Memory, outlook: Outlook, now: datetime) -> Memory:
+    rollout = memory.rollout
+    if rollout is None or memory.candidate is None:
+        return memory
+    if not outlook.hold:
+        return replace(memory, rollout=replace(rollout, held_since=None, hold_reason=None))
+    since = rollout.held_since if rollout.hold_reason == outlook.reason else None
+    return replace(memory, rollout=replace(rollout, held_since=since or now, hold_reason=outlook.reason))
+
+
+def _actions(s: Situation, routing: Routing) -> Iterator[Action]:
+    """Children first, so that the route never names what is not there; then the route; what goes, goes last."""
+    memory = s.memory
+    wanted: list[RevisionRef | None] = [memory.stable, memory.candidate]
+    if memory.previous is not None:
+        wanted.append(memory.previous.ref)
+    if memory.stable is None and not s.observation.hostname_conflicts:
+        wanted.append(s.target)
+    for ref in wanted:
+        version = None if ref is None else s.version_of(ref)
+        if ref is not None and version is not None:
+            role = "stable" if ref == memory.stable else "candidate" if ref == memory.candidate else "kept or first"
+            yield from desired_children(s.observation.owner, s.intent, version, ref, s.seen(ref), role)
+    if routing.action is not None:
+        yield routing.action
+    for draining in memory.draining:
+        seen, at = s.seen(draining.ref), drained_at(s, draining)
+        if seen is not None and at is not None and at <= s.now:
+            yield from removals(seen, f"{draining.ref.version} has drained")
+
+
+def _measure(memory: Memory) -> tuple[str, ...]:
+    """Revisions whose counters are needed: both sides of a rollout, then the promoted one while the old one is warm."""
+    if memory.stable is None:
+        return ()
+    if memory.candidate is not None:
+        return (memory.stable.revision, memory.candidate.revision)
+    return (memory.stable.revision,) if memory.previous is not None else ()
+
+
+def _probe(s: Situation) -> tuple[str, ...]:
+    """Revisions that must show a real completion before weight is added to them."""
+    memory = s.memory
+    first = s.target if memory.stable is None else None
+    moving = memory.candidate is not None or (memory.stable is not None and memory.stable.revision not in s.live)
+    refs = [first, memory.candidate, memory.stable if moving else None]
+    refs += [memory.previous.ref] if memory.previous is not None else []
+    names = []
+    for ref in refs:
+        seen = s.seen(ref)
+        if ref is not None and seen is not None and seen.ready_endpoints and not seen.serving:
+            names.append(ref.revision)
+    return tuple(names)
+
+
+def _record(s: Situation, outlook: Outlook) -> dict[str, Any] | None:
+    """The evidence to write: when a step, a verdict or a hold has changed, else at most once a minute."""
+    observation, ledger, rollout = s.observation, s.observation.ledger, s.memory.rollout
+    if ledger is None or rollout is None or ledger.rollout_id != rollout.id:
+        return None
+    step = "-" if s.progress is None else str(s.progress.step)
+    verdicts = ",".join(f"{v.name}={v.verdict}" for v in s.verdicts)
+    mark = f"{step}/{outlook.reason if outlook.hold else outlook.state.value}/{verdicts}"
+    data = (observation.record or {}).get("data") or {}
+    written = observation.record_written_at
+    if data.get("rolloutId") == rollout.id and data.get("mark") == mark:
+        ended = s.memory.candidate is None and s.memory.previous is None
+        if ended or (written is not None and observation.now - written < RECORD_EVERY):
+            return None
+    return {"rolloutId": rollout.id, "mark": mark, "ledger": to_record(ledger)}
+
+
+def _look_again(s: Situation, outlook: Outlook) -> datetime | None:
+    """The next instant at which the clock alone changes something."""
+    memory, now = s.memory, s.now
+    lives = {name: version.life for name, version in s.intent.versions.items()}
+    times = [next_date(lives, memory, now), outlook.at]
+    times += [drained_at(s, draining) for draining in memory.draining]
+    if memory.previous is not None:
+        times.append(memory.previous.until)
+    if memory.rollout is not None and memory.candidate is not None:
+        version = s.version_of(memory.candidate)
+        patience = version.resolved.startup_timeout if version is not None else timedelta(minutes=30)
+        times.append((memory.rollout.held_since or memory.rollout.started_at) + patience)
+        times.append(now + FIGURES_EVERY)
+    return min((at for at in times if at is not None and at > now), default=None)

@@ -1,0 +1,74 @@
+"""What is remembered without being decided: how far revisions on their way out have come, and which versions are buried.
+
+Unlike a decision these follow from what is seen alone; losing one write of them costs at most a longer drain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from solera.api.defaults import DRAIN_TIMEOUT
+from solera.plan.children import gone
+from solera.plan.memory import Draining, Memory, RevisionRef, Tombstone
+from solera.plan.situation import Situation
+
+
+def drain_timeout(s: Situation, ref: RevisionRef) -> timedelta:
+    """The time that requests in flight get, also for a version that has left the manifest."""
+    version = s.version_of(ref)
+    return DRAIN_TIMEOUT if version is None else version.resolved.drain_timeout
+
+
+def drained_at(s: Situation, draining: Draining) -> datetime | None:
+    """When its pods may go; None while the route still gives it weight or the gateway has not taken over the route."""
+    if draining.since is None or draining.ref.revision in s.live:
+        return None
+    if s.observation.route is not None and not s.route_in_force:
+        return None
+    return draining.since + drain_timeout(s, draining.ref)
+
+
+def keep_up(s: Situation) -> Memory:
+    """The memory with drains and tombstones brought up to what is seen now."""
+    memory = _with_orphans(s)
+    drains = tuple(_look(s, d) for d in memory.draining)
+    left = tuple(d for d in drains if not gone(s.observation.revisions.get(d.ref.revision)) or d.since is None)
+    ended = {d.ref.version: d.since for d in drains if d not in left}
+    memory = replace(memory, draining=left)
+    for tombstone in _burials(s, memory, ended):
+        memory = replace(memory, tombstones=(*memory.tombstones, tombstone))
+        late = f", {tombstone.late_by.total_seconds():.0f} s late" if tombstone.late_by else ""
+        memory = memory.tell(s.now, "Retired", f"{tombstone.version} is retired{late}; nothing of it is left")
+    return memory
+
+
+def _look(s: Situation, draining: Draining) -> Draining:
+    if draining.ref.revision in s.live:
+        return replace(draining, since=None)
+    return draining if draining.since is not None else replace(draining, since=s.now)
+
+
+def _with_orphans(s: Situation) -> Memory:
+    """Children that no role explains (a crash between two writes, a version that came and went) go the ordinary way out."""
+    memory = s.memory
+    known = memory.known()
+    if s.target is not None and (memory.stable is None or memory.candidate == s.target):
+        known[s.target.revision] = s.target
+    for name, seen in sorted(s.observation.revisions.items()):
+        if name not in known and not gone(seen):
+            memory = memory.drain(RevisionRef(seen.version, seen.name, seen.hash), None)
+    return memory
+
+
+def _burials(s: Situation, memory: Memory, ended: dict[str, datetime | None]) -> Iterator[Tombstone]:
+    """Versions past their date of which nothing is left. ``ended`` has those whose last revision has just gone."""
+    in_use = {ref.version for ref in memory.known().values()}
+    in_use |= {seen.version for seen in s.observation.revisions.values() if not gone(seen)}
+    for name, version in s.intent.versions.items():
+        date = version.life.retires_at
+        if date is None or s.now < date or name in in_use or memory.tombstone(name) is not None:
+            continue
+        weightless = ended.get(name) or date
+        yield Tombstone(name, s.now, max(weightless - date, timedelta(0)))
