@@ -37,14 +37,27 @@ class Kube(Protocol):
         """One live object, from the apiserver and not from a cache."""
 
     async def list_page(
-        self, kind: str, *, selector: str = "", limit: int = 500, token: str = "", metadata_only: bool = False
+        self,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        selector: str = "",
+        limit: int = 500,
+        token: str = "",
+        metadata_only: bool = False,
     ) -> Manifest:
-        """One page of a list over all namespaces, as the apiserver's list object; ``token`` continues an earlier page."""
+        """One page of a list, as the apiserver's list object; ``token`` continues an earlier page."""
 
     def watch(
-        self, kind: str, *, selector: str = "", resource_version: str = "", initial_events: bool = False
+        self,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        selector: str = "",
+        resource_version: str = "",
+        initial_events: bool = False,
     ) -> AsyncGenerator[Manifest, None]:
-        """Watch events ``{"type", "object"}`` over all namespaces until the server ends the stream.
+        """Watch events ``{"type", "object"}`` until the server ends the stream.
 
         The first one, ``{"type": "OPENED"}``, is ours: the server accepted, though it may have nothing to tell for a minute. With ``initial_events`` the present objects come first, closed by a BOOKMARK with annotation
         ``k8s.io/initial-events-end``. An ERROR event is raised as its ``KubeError`` (``Gone`` for 410).
@@ -85,15 +98,28 @@ class KubeClient:
         return await self._call("GET", RESOURCES[kind].path(namespace, name), f"get {kind} {namespace}/{name}")
 
     async def list_page(
-        self, kind: str, *, selector: str = "", limit: int = 500, token: str = "", metadata_only: bool = False
+        self,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        selector: str = "",
+        limit: int = 500,
+        token: str = "",
+        metadata_only: bool = False,
     ) -> Manifest:
         """See ``Kube.list_page``."""
         query = {"limit": str(limit), "labelSelector": selector, "continue": token}
         accept = _METADATA_LIST if metadata_only else _JSON
-        return await self._call("GET", RESOURCES[kind].path(), f"list {kind}", query=query, accept=accept)
+        return await self._call("GET", RESOURCES[kind].path(namespace), f"list {kind}", query=query, accept=accept)
 
     async def watch(
-        self, kind: str, *, selector: str = "", resource_version: str = "", initial_events: bool = False
+        self,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        selector: str = "",
+        resource_version: str = "",
+        initial_events: bool = False,
     ) -> AsyncGenerator[Manifest, None]:
         """See ``Kube.watch``."""
         query = {
@@ -106,7 +132,7 @@ class KubeClient:
             query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         what = f"watch {kind}"
         async with self._open(
-            "GET", RESOURCES[kind].path(), what, query=query, timeout=self._watch_timeout
+            "GET", RESOURCES[kind].path(namespace), what, query=query, timeout=self._watch_timeout
         ) as response:
             yield {"type": "OPENED"}
             async for line in _lines(response, what):

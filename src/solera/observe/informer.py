@@ -26,11 +26,19 @@ _FUTURE = "Too large resource version"  # the server went back in time: restored
 class ListWatch(Protocol):
     """The two reads that an informer needs; ``solera.apply.kube.Kube`` has them."""
 
-    async def list_page(self, kind: str, *, selector: str = "", limit: int = 500, token: str = "") -> Manifest:
+    async def list_page(
+        self, kind: str, namespace: str | None = None, *, selector: str = "", limit: int = 500, token: str = ""
+    ) -> Manifest:
         """One page of a list."""
 
     def watch(
-        self, kind: str, *, selector: str = "", resource_version: str = "", initial_events: bool = False
+        self,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        selector: str = "",
+        resource_version: str = "",
+        initial_events: bool = False,
     ) -> AsyncGenerator[Manifest, None]:
         """Watch events until the stream ends; an OPENED without object tells that the server accepted."""
 
@@ -44,12 +52,12 @@ class Sink(Protocol):
     def remove(self, kind: str, obj: Manifest) -> None:
         """Forget an object that was deleted."""
 
-    def replace(self, kind: str, objects: list[Manifest]) -> int:
-        """Take ``objects`` for all that there are; returns how many others were forgotten."""
+    def replace(self, kind: str, objects: list[Manifest], namespace: str | None = None) -> int:
+        """Take ``objects`` for all that there are (in ``namespace``); returns how many others were forgotten."""
 
 
 class Informer:
-    """Keeps ``sink`` equal to the apiserver's objects of one kind that carry the label of an LLMDeployment.
+    """Keeps ``sink`` equal to the apiserver's objects of one kind (in one namespace) that carry the label of an LLMDeployment.
 
     ``synced`` is set once the first list is complete. ``problem`` says why the stream is down now, None while it is up.
     ``last_alive`` (``clock``'s seconds) is the last time that a byte came or a new try began.
@@ -61,6 +69,7 @@ class Informer:
         resource: Resource,
         sink: Sink,
         *,
+        namespace: str | None = None,
         selector: str = LABEL_LLMDEPLOYMENT,
         trim: Callable[[Manifest], Manifest],
         on_restart: Callable[[str, str], None] = lambda _kind, _why: None,
@@ -75,6 +84,7 @@ class Informer:
         self._api_version = resource.api_version
         self._source = source
         self._sink = sink
+        self._namespace = namespace
         self._selector = selector
         self._trim = trim
         self._on_restart = on_restart
@@ -113,7 +123,11 @@ class Informer:
             self._take(*await self._paged_list())
         initial: list[Manifest] | None = None if self._version else []
         events = self._source.watch(
-            self.kind, selector=self._selector, resource_version=self._version, initial_events=initial is not None
+            self.kind,
+            self._namespace,
+            selector=self._selector,
+            resource_version=self._version,
+            initial_events=initial is not None,
         )
         async with aclosing(events) as stream:
             async for event in stream:
@@ -137,7 +151,7 @@ class Informer:
         objects: list[Manifest] = []
         token = ""
         while True:
-            page = await self._source.list_page(self.kind, selector=self._selector, token=token)
+            page = await self._source.list_page(self.kind, self._namespace, selector=self._selector, token=token)
             self.last_alive = self._clock()
             what = {"apiVersion": self._api_version, "kind": self.kind}  # items of a list do not say what they are
             objects += [self._trim({**item, **what}) for item in page.get("items") or []]
@@ -146,7 +160,7 @@ class Informer:
                 return objects, page["metadata"]["resourceVersion"]
 
     def _take(self, objects: list[Manifest], version: str) -> None:
-        self._sink.replace(self.kind, objects)
+        self._sink.replace(self.kind, objects, self._namespace)
         self._version = version
         self._backoff = FIRST_BACKOFF
         self.problem = None

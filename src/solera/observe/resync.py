@@ -30,7 +30,9 @@ FIRST_RETRY = 0.2
 class MetadataLister(Protocol):
     """The one read that this needs; ``solera.apply.kube.Kube`` has it."""
 
-    async def list_page(self, kind: str, *, token: str = "", metadata_only: bool = False) -> Manifest:
+    async def list_page(
+        self, kind: str, namespace: str | None = None, *, token: str = "", metadata_only: bool = False
+    ) -> Manifest:
         """One page of a list."""
 
 
@@ -46,6 +48,7 @@ class Resync:
         source: MetadataLister,
         store: Store,
         *,
+        namespaces: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -55,6 +58,7 @@ class Resync:
         self.synced = asyncio.Event()
         self._source = source
         self._store = store
+        self._namespaces: tuple[str | None, ...] = namespaces or (None,)
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
@@ -97,24 +101,31 @@ class Resync:
         return True
 
     async def check(self) -> None:
-        """One list, compared. What it does not have and is not newer than it is dropped from the store."""
-        listed, version = await self._list()
-        for key in self._store.keys():  # noqa: SIM118 - not a dict
-            known = self._store.get(LLM_DEPLOYMENT.kind, *key)
-            if known is not None and key not in listed and _at_most(known["metadata"]["resourceVersion"], version):
-                log.warning("%s/%s: deleted while the watch was down; forgotten now", *key)
-                self._store.remove(LLM_DEPLOYMENT.kind, known)
-        behind = any(self._lacks(key, metadata) for key, metadata in listed.items())
+        """One list of each namespace, compared. What it lacks, and what is not newer than it, is dropped from the store."""
+        behind = False
+        for namespace in self._namespaces:
+            listed, version = await self._list(namespace)
+            self._prune(namespace, listed, version)
+            behind = behind or any(self._lacks(key, metadata) for key, metadata in listed.items())
         if not behind:
             self.behind_since = None
         elif self.behind_since is None:
             self.behind_since = self._clock()
 
-    async def _list(self) -> tuple[dict[Key, Manifest], str]:
+    def _prune(self, namespace: str | None, listed: dict[Key, Manifest], version: str) -> None:
+        for key in self._store.keys():  # noqa: SIM118 - not a dict
+            known = self._store.get(LLM_DEPLOYMENT.kind, *key)
+            if known is None or key in listed or namespace not in (None, key[0]):
+                continue
+            if _at_most(known["metadata"]["resourceVersion"], version):
+                log.warning("%s/%s: deleted while the watch was down; forgotten now", *key)
+                self._store.remove(LLM_DEPLOYMENT.kind, known)
+
+    async def _list(self, namespace: str | None) -> tuple[dict[Key, Manifest], str]:
         found: dict[Key, Manifest] = {}
         token = ""
         while True:
-            page = await self._source.list_page(LLM_DEPLOYMENT.kind, token=token, metadata_only=True)
+            page = await self._source.list_page(LLM_DEPLOYMENT.kind, namespace, token=token, metadata_only=True)
             for item in page.get("items") or []:
                 found[item["metadata"]["namespace"], item["metadata"]["name"]] = item["metadata"]
             token = page["metadata"].get("continue") or ""

@@ -74,11 +74,11 @@ class Store:
             return
         self._tell(self._drop(kind, ref))
 
-    def replace(self, kind: str, objects: list[Manifest]) -> int:
-        """Take ``objects`` for all that there are. Returns how many others were forgotten."""
+    def replace(self, kind: str, objects: list[Manifest], namespace: str | None = None) -> int:
+        """Take ``objects`` for all that there are (in ``namespace``). Returns how many others were forgotten."""
         touched: set[Key] = set()
         known = self._objects.get(kind, {})
-        vanished = set(known) - {_key_of(o) for o in objects}
+        vanished = {ref for ref in known if namespace in (None, ref[0])} - {_key_of(o) for o in objects}
         for ref in vanished:
             touched |= self._drop(kind, ref)
         for obj in objects:
