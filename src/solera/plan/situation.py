@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from solera.api.defaults import ResolvedStep
-from solera.plan.evidence import Ledger
 from solera.plan.gates import Gate, StepEvidence, step_gate
 from solera.plan.intent import Intent, VersionIntent
 from solera.plan.lifecycle import effective_version, may_start, refuses
@@ -42,6 +41,7 @@ class Situation:
 
     @property
     def now(self) -> datetime:
+        """The time of this look."""
         return self.observation.now
 
     @property
@@ -83,7 +83,8 @@ class Situation:
         ledger, candidate, progress = self.observation.ledger, self.memory.candidate, self.progress
         if ledger is None or candidate is None or progress is None:
             return StepEvidence(0, 0)
-        return _step_evidence(ledger, candidate, progress.step)
+        here = ledger.requests(candidate.revision, progress.step)
+        return StepEvidence(here, here + ledger.requests(ledger.stable, progress.step))
 
     @property
     def gate(self) -> Gate | None:
@@ -109,11 +110,6 @@ class Situation:
     def with_memory(self, memory: Memory) -> Situation:
         """The same look with another memory."""
         return replace(self, memory=memory)
-
-
-def _step_evidence(ledger: Ledger, candidate: RevisionRef, step: int) -> StepEvidence:
-    requests = ledger.step_requests(step)
-    return StepEvidence(requests.get(candidate.revision, 0), sum(requests.values()))
 
 
 def gather(observation: Observation, intent: Intent, memory: Memory) -> Situation:

@@ -1,0 +1,86 @@
+# Two commands do everything: `make demo` and `make test`. Each installs what it needs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export UV_NATIVE_TLS ?= 1
+export UV_PROJECT_ENVIRONMENT := .venv
+PY := .venv/bin/python
+LAB := $(PY) -m lab
+UV = $$(./lab/uv.sh)
+
+.PHONY: help setup lock fmt lint type contracts unit cluster e2e test demo lab-up lab-down lab-status crds check clean bench
+
+help: ## List the commands
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.venv/.synced: requirements.lock pyproject.toml
+	@echo "• Python packages"
+	@test -x $(PY) || $(UV) venv --quiet --python 3.11 .venv || $(UV) venv --quiet .venv
+	@$(UV) pip sync --quiet --python $(PY) --require-hashes requirements.lock
+	@$(UV) pip install --quiet --python $(PY) --no-deps --editable .
+	@touch $@
+
+setup: .venv/.synced ## Install the Python packages (from requirements.lock) into .venv
+
+lock: ## Write requirements*.lock anew from pyproject.toml
+	@$(UV) pip compile --quiet --group dev pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header -o requirements.lock
+	@$(UV) pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header -o requirements-runtime.lock
+
+fmt: setup ## Format the code
+	@.venv/bin/ruff format -q src tests lab
+	@.venv/bin/ruff check -q --fix src tests lab || true
+
+lint: setup
+	@.venv/bin/ruff format -q --check src tests lab
+	@.venv/bin/ruff check -q src tests lab
+
+type: setup
+	@.venv/bin/mypy --no-error-summary
+
+contracts: setup
+	@.venv/bin/lint-imports --no-cache > .venv/contracts.log 2>&1 || { cat .venv/contracts.log; exit 1; }
+
+crds: setup ## Generate crds/ from the models
+	@$(PY) -m solera.api.crd
+
+check: lint type contracts ## Lint, types, import contracts, generated files
+	@$(PY) -m solera.api.crd --check
+
+unit: check ## Fast tests that need nothing (< 60 s)
+	@.venv/bin/pytest -q tests/unit
+
+lab-up: setup ## Start the lab: a real Kubernetes on this machine
+	@$(LAB) up
+
+lab-down: setup ## Stop the lab and leave nothing behind
+	@$(LAB) down
+
+lab-status: setup ## Show what of the lab is running
+	@$(LAB) status
+
+# With KUBECONFIG set, the tests run on that cluster; otherwise on the lab.
+ifdef KUBECONFIG
+IN_CLUSTER :=
+NEEDS_LAB :=
+else
+IN_CLUSTER := $(LAB) exec --
+NEEDS_LAB := lab-up
+endif
+
+cluster: setup $(NEEDS_LAB) ## Tests on a real control plane
+	@$(IN_CLUSTER) .venv/bin/pytest -q tests/cluster
+
+e2e: setup $(NEEDS_LAB) ## Tests on the lab with live traffic
+	@$(IN_CLUSTER) .venv/bin/pytest -q tests/e2e
+
+test: ## Everything: checks, then unit, cluster and e2e tests
+	@./lab/test.sh
+
+demo: setup ## One whole life of a model, on the lab, with live traffic
+	@$(LAB) up
+	@$(LAB) exec -- $(PY) -m lab.demo
+
+clean: ## Remove what was built in this folder
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
