@@ -1,0 +1,297 @@
+"""From raw counters to evidence: differences that are counted once, whatever happens to pods, sources and the operator itself.
+
+Pure bookkeeping. What can not be counted with certainty is not counted, and says so in the ledger: a verdict may come later for it, but
+never from events that did not happen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from solera.plan.ledger import (
+    ALL_REQUESTS,
+    NOTHING,
+    SOURCES,
+    ZERO,
+    Counter,
+    Instance,
+    InstanceKey,
+    Ledger,
+    Pairing,
+    Reading,
+    Series,
+    Slice,
+    Unobserved,
+    add,
+    coarsen,
+    join,
+)
+from solera.plan.ledger_record import EvidenceError, from_record, to_record
+from solera.stats.failure_share import Interval
+
+__all__ = [
+    "ALL_REQUESTS",
+    "SOURCES",
+    "Counter",
+    "EvidenceError",
+    "Ledger",
+    "Reading",
+    "absorb",
+    "from_record",
+    "new_ledger",
+    "to_record",
+]
+
+FUTURE = timedelta(seconds=5)
+"""How far a reading may lie ahead of the operator's clock."""
+
+SKEW = timedelta(seconds=60)
+"""How far a node's clock, which dates process starts, may lie behind the operator's."""
+
+PAIR_WITHIN = timedelta(minutes=2)
+"""Requests of one arm wait this long for requests of the other; after that they say nothing about the same span of time."""
+
+MAX_FALLS = 3
+"""A process whose counters fell this often is not one process (a load-balanced address): nothing more of it is counted."""
+
+QUARANTINE = 2
+"""After a fall, so many readings must follow on each other before differences count again."""
+
+MAX_EARLIER = 4
+MAX_INSTANCES = 256
+MAX_SERIES = 256
+MAX_UNOBSERVED = 32
+LARGEST = 2**53
+
+
+def new_ledger(rollout_id: str, stable: str, candidate: str, now: datetime) -> Ledger:
+    """An empty ledger for a rollout that begins ``now`` (aware). ``stable`` and ``candidate`` are the revisions' child names."""
+    if now.utcoffset() is None:
+        raise EvidenceError("now needs a time zone")
+    if stable == candidate:
+        raise EvidenceError(f"stable and candidate must differ, both are {stable!r}")
+    return Ledger(rollout_id, stable, candidate, began=now, now=now, from_zero_after=now)
+
+
+def absorb(
+    ledger: Ledger, readings: Sequence[Reading], *, step: int, now: datetime, alive: AbstractSet[str] | None = None
+) -> Ledger:
+    """The ledger after one look: ``readings`` in any order, repeated or not, counted for ``step``.
+
+    Call it at each look, without readings too: only so can a verdict tell that a source fell silent. ``alive`` are the uids of the pods that
+    exist now; None means unknown. It is not asked about gateway instances. Never raises for what a reading holds.
+    """
+    look = _Look(ledger, step, max(now, ledger.now))
+    scrapes: dict[tuple[InstanceKey, datetime, str], Reading] = {}
+    for r in filter(look.admits, readings):
+        scrape = ((r.source, r.revision, r.instance), r.at, r.started)
+        # One scrape may come in parts, one per metric; of two equal parts the first is as good as the second.
+        seen = scrapes.get(scrape, r)
+        scrapes[scrape] = replace(seen, counters={**r.counters, **seen.counters})
+    for reading in sorted(scrapes.values(), key=lambda r: r.at):
+        look.take(reading)
+    if alive is not None:
+        look.compare(alive)
+    return look.close()
+
+
+class _Look:
+    """The mutable side of one ``absorb``: copies what it changes, and is gone afterwards."""
+
+    def __init__(self, ledger: Ledger, step: int, now: datetime) -> None:
+        self.ledger = ledger
+        self.step = step
+        self.now = now
+        self.instances = dict(ledger.instances)
+        self.totals = dict(ledger.totals)
+        self.read_at = dict(ledger.read_at)
+        self.refused = dict(ledger.refused)
+        self.unobserved = ledger.unobserved
+        self.unobserved_total = ledger.unobserved_total
+        self.resets = ledger.resets
+        self.from_zero_after = ledger.from_zero_after
+        self.counted: dict[Series, Counter] = {}
+
+    def refuse(self, reason: str) -> None:
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def admits(self, reading: Reading) -> bool:
+        """Whether the reading is about this rollout, and its time can be compared at all."""
+        if reading.revision not in (self.ledger.stable, self.ledger.candidate):
+            return False
+        if reading.at.utcoffset() is None:
+            self.refuse("no time zone")
+        elif reading.at > self.now + FUTURE:
+            self.refuse("from the future")
+        elif reading.at < self.ledger.began:
+            self.refuse("from before the rollout")
+        else:
+            return True
+        return False
+
+    def take(self, reading: Reading) -> None:
+        """Count what is new in one reading, and make it the baseline of the next."""
+        key = (reading.source, reading.revision, reading.instance)
+        counters = self.valid(reading)
+        known = self.instances.get(key)
+        if known is not None and reading.at <= known.at:
+            self.refuse("repeated or late")
+        elif known is None:
+            if self.room():
+                self.count(reading, counters, {}, from_zero=_after(reading.started, self.from_zero_after) is True)
+                self.instances[key] = Instance(reading.started, reading.at, counters)
+        elif reading.started != known.started:
+            self.restarted(key, known, reading, counters)
+        else:
+            self.went_on(key, known, reading, counters)
+
+    def went_on(self, key: InstanceKey, known: Instance, reading: Reading, counters: Mapping[str, Counter]) -> None:
+        old = known.counters
+        if any(_fell(old[name], counter) for name, counter in counters.items() if name in old):
+            self.resets += 1
+            raw, falls = {**old, **counters}, known.falls + 1
+            self.instances[key] = replace(known, at=reading.at, counters=raw, falls=falls, quarantine=QUARANTINE)
+            return
+        # Scraped halfway through an update, more can be bad than there were events: both wait for the next reading.
+        whole = {n: c for n, c in counters.items() if n not in old or c.bad - old[n].bad <= c.total - old[n].total}
+        if known.falls < MAX_FALLS and not known.quarantine:
+            self.count(reading, whole, old, from_zero=_after(reading.started, self.from_zero_after) is True)
+        quarantine = max(known.quarantine - 1, 0)
+        self.instances[key] = replace(known, at=reading.at, counters={**old, **whole}, quarantine=quarantine)
+
+    def restarted(self, key: InstanceKey, known: Instance, reading: Reading, counters: Mapping[str, Counter]) -> None:
+        returned = reading.started in known.earlier
+        # Where the start cannot be dated, a new text is all there is to know; a start from before the last reading is another process.
+        genuine = not returned and _after(reading.started, known.at - SKEW) is not False
+        falls = MAX_FALLS if returned else known.falls + (not genuine)
+        self.resets += not genuine
+        if genuine and falls < MAX_FALLS:
+            self.count(reading, counters, {}, from_zero=True)
+        earlier = (*(s for s in known.earlier if s != reading.started), known.started)[-MAX_EARLIER:]
+        quarantine = 0 if genuine else QUARANTINE
+        self.instances[key] = Instance(reading.started, reading.at, counters, falls, quarantine, earlier, known.gone)
+
+    def count(
+        self, reading: Reading, counters: Mapping[str, Counter], old: Mapping[str, Counter], *, from_zero: bool
+    ) -> None:
+        """Add the differences to ``old``. A counter seen for the first time counts only if its process began in this rollout."""
+        for name, counter in counters.items():
+            series = (reading.source, reading.revision, name)
+            base = old.get(name, ZERO if from_zero else counter)
+            more = Counter(counter.total - base.total, counter.bad - base.bad)
+            steps = self.totals.get(series, {})
+            self.totals[series] = {**steps, self.step: add(steps.get(self.step, ZERO), more)}
+            self.read_at[series] = max(reading.at, self.read_at.get(series, reading.at))
+            if more.total:
+                self.counted[series] = add(self.counted.get(series, ZERO), more)
+
+    def valid(self, reading: Reading) -> dict[str, Counter]:
+        """The counters that are counts: whole, finite, not negative, no more bad than there were events."""
+        counters = {}
+        for name, counter in reading.counters.items():
+            total, bad = _whole(counter.total), _whole(counter.bad)
+            if total is None or bad is None or bad > total:
+                self.refuse("not a count")
+            elif (reading.source, reading.revision, name) not in self.totals and len(self.totals) >= MAX_SERIES:
+                self.refuse("too many series")
+            else:
+                counters[name] = Counter(total, bad)
+        return counters
+
+    def room(self) -> bool:
+        """Make room for one more instance. Those that are gone go first, those of live ones are never given up."""
+        if len(self.instances) < MAX_INSTANCES:
+            return True
+        gone = [(instance.at, key) for key, instance in self.instances.items() if instance.gone]
+        if not gone:
+            self.refuse("too many instances")
+            return False
+        at, key = min(gone)
+        del self.instances[key]
+        # Should it come back after all, it must not be taken for a new process and counted again from zero.
+        self.from_zero_after = max(self.from_zero_after, at)
+        return True
+
+    def compare(self, alive: AbstractSet[str]) -> None:
+        """Note the pods that vanished since they were last read, and take back those that were only missing from a list."""
+        for key, instance in self.instances.items():
+            source, revision, name = key
+            gone = source != "gateway" and name not in alive
+            if gone == instance.gone:
+                continue
+            self.instances[key] = replace(instance, gone=gone)
+            entry = Unobserved(source, revision, name, instance.at)
+            if gone:
+                self.unobserved = (*self.unobserved, entry)[-MAX_UNOBSERVED:]
+                self.unobserved_total += 1
+            else:
+                self.unobserved = tuple(u for u in self.unobserved if (u.source, u.revision, u.instance) != key)
+                self.unobserved_total -= 1
+
+    def close(self) -> Ledger:
+        old = self.ledger
+        ring = old.ring
+        if self.counted:
+            ring = coarsen((*ring, Slice(old.now, self.now, self.step, self.counted)), len(self.totals))
+        return replace(
+            old,
+            now=self.now,
+            step=self.step,
+            from_zero_after=self.from_zero_after,
+            totals=self.totals,
+            read_at=self.read_at,
+            instances=self.instances,
+            pairings=self.paired(),
+            ring=ring,
+            unobserved=self.unobserved,
+            unobserved_total=self.unobserved_total,
+            resets=self.resets,
+            refused=self.refused,
+        )
+
+    def paired(self) -> dict[tuple[str, str], Pairing]:
+        """Bring together what both arms did since each of them last had a request."""
+        pairings = dict(self.ledger.pairings)
+        for source, name in sorted({(source, name) for source, _, name in self.counted if name != ALL_REQUESTS}):
+            candidate = self.counted.get((source, self.ledger.candidate, name), ZERO)
+            stable = self.counted.get((source, self.ledger.stable, name), ZERO)
+            pairing = pairings.get((source, name), Pairing())
+            since = pairing.waiting_since or self.ledger.now
+            fresh = Interval(candidate.total, candidate.bad, stable.total, stable.bad)
+            together = join(pairing.waiting, fresh) if self.now - since <= PAIR_WITHIN else fresh
+            if together.candidate and together.stable:
+                steps = {**pairing.steps, self.step: join(pairing.steps.get(self.step, NOTHING), together)}
+                pairings[source, name] = Pairing(pairing.profile.add(together), steps)
+            else:
+                since = since if together != fresh else self.ledger.now
+                pairings[source, name] = replace(pairing, waiting=together, waiting_since=since)
+        return pairings
+
+
+def _after(started: str, moment: datetime) -> bool | None:
+    """Whether a process start lies at or after ``moment``; None when the text is no time."""
+    try:
+        seconds = float(started)
+    except ValueError:
+        try:
+            start = datetime.fromisoformat(started)
+        except ValueError:
+            return None
+        return None if start.utcoffset() is None else start >= moment
+    if not (math.isfinite(seconds) and 0 < seconds < 1e11):
+        return None
+    return datetime.fromtimestamp(seconds, UTC) >= moment
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST else None
+
+
+def _fell(old: Counter, new: Counter) -> bool:
+    return new.total < old.total or new.bad < old.bad

@@ -1,0 +1,222 @@
+"""What is known about one rollout: totals per step, raw counters to go on from, and pairs of both arms. Frozen data and questions to it.
+
+All counts are events since the rollout began, all times are aware datetimes, all shares lie in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from solera.stats.failure_share import Interval, RatioProfile
+
+ALL_REQUESTS = ""
+"""The guardrail name under which a reading carries the count of all requests."""
+
+MAX_SLICES = 240
+MIN_SLICES = 24
+MAX_CELLS = 6000
+"""How many slices of time a ledger keeps: at most MAX_SLICES, fewer where MAX_CELLS / number of series is less."""
+
+SOURCES = ("gateway", "engine", "prometheus")
+"""Where counts come from, the one that sees most of what users see first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Events and the bad ones among them: cumulative since process start in a reading, a difference in a ledger."""
+
+    total: int
+    bad: int
+
+
+ZERO = Counter(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One scrape of one counter source: an engine's pod, or one backend of one gateway instance.
+
+    ``at`` is when the counters had these values. ``source`` is "engine", "gateway" or "prometheus". ``revision`` is the child name
+    <llmdep>-<version>-<hash>. ``instance`` is the pod uid, or the gateway's instance id. ``started`` is the process start as
+    text (seconds since 1970, or RFC 3339): a change is a restart that counts from zero. ``counters`` maps a guardrail's name to
+    its counter, and "" to all requests (with 0 bad). A counter that could not be read is left out, never 0.
+    """
+
+    at: datetime
+    source: str
+    revision: str
+    instance: str
+    started: str
+    counters: Mapping[str, Counter]
+
+
+Series = tuple[str, str, str]
+"""Source, revision, guardrail."""
+
+InstanceKey = tuple[str, str, str]
+"""Source, revision, instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """The raw counters of one process at its newest accepted reading: the baseline of the next difference.
+
+    ``falls`` counts readings that no single process could have given (a counter fell, or an earlier start came back), ``quarantine`` the
+    readings that must still follow on each other after the last of them before differences count again. ``earlier`` are former values of
+    ``started``. ``gone`` marks a pod that is no longer alive.
+    """
+
+    started: str
+    at: datetime
+    counters: Mapping[str, Counter]
+    falls: int = 0
+    quarantine: int = 0
+    earlier: tuple[str, ...] = ()
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unobserved:
+    """A pod that went away: what it did after ``last_read`` was never counted."""
+
+    source: str
+    revision: str
+    instance: str
+    last_read: datetime
+
+
+NOTHING = Interval(0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Candidate and stable in the same spans of time, for one source and guardrail.
+
+    ``waiting`` is what was counted since both arms last had a request, from ``waiting_since`` on.
+    """
+
+    profile: RatioProfile = field(default_factory=RatioProfile)
+    steps: Mapping[int, Interval] = field(default_factory=dict)
+    waiting: Interval = NOTHING
+    waiting_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What was counted between two looks, ``start`` excluded and ``end`` included; only series in which something happened."""
+
+    start: datetime
+    end: datetime
+    step: int
+    counts: Mapping[Series, Counter]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All evidence of one rollout. ``now`` is the time of the newest look, ``step`` the step then in force (None before the first).
+
+    ``totals`` holds a series from its first valid reading on, with 0 when that only gave a baseline: a series that is absent was never
+    measured. ``read_at`` is its newest valid reading. ``resets`` counts the falls of all instances, ``refused`` the
+    readings and counters that were not counted, by reason. A process that started after ``from_zero_after`` is counted from zero.
+    """
+
+    rollout_id: str
+    stable: str
+    candidate: str
+    began: datetime
+    now: datetime
+    from_zero_after: datetime
+    step: int | None = None
+    totals: Mapping[Series, Mapping[int, Counter]] = field(default_factory=dict)
+    read_at: Mapping[Series, datetime] = field(default_factory=dict)
+    instances: Mapping[InstanceKey, Instance] = field(default_factory=dict)
+    pairings: Mapping[tuple[str, str], Pairing] = field(default_factory=dict)
+    ring: tuple[Slice, ...] = ()
+    unobserved: tuple[Unobserved, ...] = ()
+    unobserved_total: int = 0
+    resets: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+    def sources(self, revision: str, guardrail: str = ALL_REQUESTS) -> tuple[str, ...]:
+        """The sources that ever measured this guardrail for this revision."""
+        known = {source for source, of, name in self.totals if of == revision and name == guardrail}
+        return tuple(
+            sorted(known, key=lambda source: (SOURCES.index(source) if source in SOURCES else len(SOURCES), source))
+        )
+
+    def steps(self, source: str, revision: str, guardrail: str = ALL_REQUESTS) -> tuple[tuple[int, Counter], ...]:
+        """Counts per step, in the order of the steps."""
+        return tuple(sorted(self.totals.get((source, revision, guardrail), {}).items()))
+
+    def total(self, source: str, revision: str, guardrail: str = ALL_REQUESTS) -> Counter:
+        """Counts over the whole rollout."""
+        counters = self.totals.get((source, revision, guardrail), {}).values()
+        return Counter(sum(c.total for c in counters), sum(c.bad for c in counters))
+
+    def requests(self, revision: str, step: int | None = None) -> int:
+        """Requests of a revision in ``step`` (default: the step in force), by the source that observed most of both arms."""
+        source = self._traffic_source(step)
+        return 0 if source is None else self._in_step(source, revision, step)
+
+    def observed_share(self, revision: str, step: int | None = None) -> float | None:
+        """The revision's share of the requests of both arms in ``step`` (default: the step in force); None without requests."""
+        source = self._traffic_source(step)
+        if source is None:
+            return None
+        both = self._in_step(source, self.stable, step) + self._in_step(source, self.candidate, step)
+        return self._in_step(source, revision, step) / both
+
+    def _in_step(self, source: str, revision: str, step: int | None) -> int:
+        wanted = self.step if step is None else step
+        return 0 if wanted is None else self.totals.get((source, revision, ALL_REQUESTS), {}).get(wanted, ZERO).total
+
+    def _traffic_source(self, step: int | None) -> str | None:
+        """The gateway sees requests that no engine ever answered; another source serves only where it is not measured."""
+        for source in SOURCES:
+            if self._in_step(source, self.stable, step) + self._in_step(source, self.candidate, step) > 0:
+                return source
+        return None
+
+
+def add(one: Counter, other: Counter) -> Counter:
+    """Both counts together."""
+    return Counter(one.total + other.total, one.bad + other.bad)
+
+
+def join(one: Interval, other: Interval) -> Interval:
+    """Two spans of time as one."""
+    return Interval(
+        one.candidate + other.candidate,
+        one.candidate_failures + other.candidate_failures,
+        one.stable + other.stable,
+        one.stable_failures + other.stable_failures,
+    )
+
+
+def coarsen(slices: tuple[Slice, ...], columns: int) -> tuple[Slice, ...]:
+    """At most MAX_SLICES slices, fewer when there are many series: neighbours of one step are merged in pairs, nothing is lost."""
+    room = max(MIN_SLICES, min(MAX_SLICES, MAX_CELLS // max(columns, 1)))
+    while len(slices) > room:
+        merged = tuple(_merge_neighbours(slices))
+        # Only when every slice is a step of its own is there nothing left to merge.
+        slices = merged if len(merged) < len(slices) else slices[1:]
+    return slices
+
+
+def _merge_neighbours(slices: Sequence[Slice]) -> Iterable[Slice]:
+    waiting: Slice | None = None
+    for part in slices:
+        if waiting is not None and waiting.step == part.step:
+            counts = dict(waiting.counts)
+            for series, counter in part.counts.items():
+                counts[series] = add(counts.get(series, ZERO), counter)
+            yield replace(waiting, end=part.end, counts=counts)
+            waiting = None
+        else:
+            if waiting is not None:
+                yield waiting
+            waiting = part
+    if waiting is not None:
+        yield waiting

@@ -1,0 +1,109 @@
+"""The sentences of verdicts: what was counted, what it shows, what is missing. One sentence each, with its numbers."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+from solera.plan.ledger import Counter, Ledger, Pairing, Slice
+from solera.stats.share import divergence
+
+_RECENT = 20
+_NEVER = 50_000_000
+
+
+def share(value: float) -> str:
+    """A share as a percentage with up to three significant digits."""
+    return f"{100 * value:.3g}%"
+
+
+def counts(counter: Counter) -> str:
+    """Bad events among all, and their share."""
+    if not counter.total:
+        return "no requests"
+    return f"{counter.bad:,} of {counter.total:,} requests bad ({share(counter.bad / counter.total)})"
+
+
+def against_stable(pairing: Pairing) -> str:
+    """How many times as often as stable the candidate fails, where both had requests in the same intervals."""
+    spans = pairing.steps.values()
+    candidate = Counter(sum(s.candidate for s in spans), sum(s.candidate_failures for s in spans))
+    stable = Counter(sum(s.stable for s in spans), sum(s.stable_failures for s in spans))
+    if not (candidate.total and stable.bad):
+        return f"against {counts(stable)} of stable in the same intervals"
+    ratio = candidate.bad / candidate.total / (stable.bad / stable.total)
+    return f"{ratio:.3g} times the share of stable in the same intervals, {counts(stable)}"
+
+
+def silence(ledger: Ledger, source: str, guardrail: str, whole: Counter, stale_after: timedelta) -> str | None:
+    """Why nothing is known, or None when enough is: never measured, no requests yet, or a source that fell silent."""
+    read_at = ledger.read_at.get((source, ledger.candidate, guardrail))
+    if read_at is None:
+        return "no source has measured this for the candidate" + _refusals(ledger)
+    quiet = ledger.now - read_at
+    if quiet > stale_after:
+        return f"no valid reading from {source} for {duration(quiet)}, before that {counts(whole)}" + _refusals(ledger)
+    if not whole.total:
+        return f"{source} has counted no requests of the candidate"
+    return None
+
+
+def _refusals(ledger: Ledger) -> str:
+    """What was thrown away: the usual reason for silence where there are readings."""
+    parts = [f"{times:,} {reason}" for reason, times in sorted(ledger.refused.items())]
+    if ledger.resets:
+        parts.append(f"{ledger.resets:,} fell without a restart")
+    return f" (readings refused in this rollout: {', '.join(parts)})" if parts else ""
+
+
+def forecast(
+    ledger: Ledger, source: str, guardrail: str, whole: Counter, limit: float, to_pass: float, to_fail: float
+) -> str | None:
+    """When the verdict may be expected if the share stays as it is; None where it is too close to the limit to say.
+
+    The wealth grows by the divergence per event, less half the logarithm of their number (Laplace's approximation of the mixture).
+    """
+    likely = (whole.bad + 0.5) / (whole.total + 1)
+    gain = divergence(likely, limit)
+    if not whole.total or gain * _NEVER < 1:
+        return None
+    needed = float(whole.total)
+    for _ in range(4):
+        needed = ((to_pass if likely < limit else to_fail) + 0.5 * math.log1p(needed * limit)) / gain
+    more = needed - whole.total
+    if needed > _NEVER:
+        return None
+    verdict = "Pass" if likely < limit else "Fail"
+    if more < 1:
+        return f"{verdict} soon, if the share stays as it is"
+    rate = _rate(ledger, source, guardrail)
+    when = (
+        f", about {duration(timedelta(seconds=more / rate))} at the present rate" if rate and more / rate < 1e8 else ""
+    )
+    return f"{verdict} after about {_rounded(more):,} more requests{when}, if the share stays as it is"
+
+
+def duration(span: timedelta) -> str:
+    """A length of time in its largest fitting unit."""
+    seconds = span.total_seconds()
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 1):.0f} s"
+
+
+def _rounded(value: float) -> int:
+    """Two significant digits: more would claim to know the future."""
+    digits = max(int(math.log10(value)) - 1, 0)
+    return int(math.ceil(value / 10**digits) * 10**digits)
+
+
+def _rate(ledger: Ledger, source: str, guardrail: str) -> float | None:
+    """Requests of the candidate per second, in the newest slices of the step in force."""
+    recent: list[Slice] = [part for part in ledger.ring[-_RECENT:] if part.step == ledger.step]
+    if not recent:
+        return None
+    seconds = (ledger.now - recent[0].start).total_seconds()
+    series = (source, ledger.candidate, guardrail)
+    requests = sum(part.counts[series].total for part in recent if series in part.counts)
+    return requests / seconds if requests and seconds > 0 else None

@@ -1,0 +1,114 @@
+"""Does the candidate fail more often than stable? Which arm did each failure come from, given how many requests each arm had.
+
+Source: the multinomial e-process of Lindon and Malek, "Anytime-valid inference for multinomial count data" (NeurIPS 2022), for two arms and
+a mixture of fixed rate ratios. If the candidate's failure rate is r times that of stable, a failure comes from the candidate
+with chance q(r) = n_c·r/(n_c·r + n_s), n_c and n_s being the requests that the arms really had in the interval (never the
+weights: gateways restart their schedule at each reload). Against "the ratio is at most r0" the wealth of the alternative r > r0 is
+
+    product over intervals of (q(r)/q(r0))^f_c · ((1 - q(r))/(1 - q(r0)))^f_s        f_c, f_s = failures of the two arms
+
+and the e-value is the mean over the alternatives. Load and faults common to both arms cancel out.
+
+The guarantee. Let requests fail independently given the past, with chance p_s in stable and at most r0·p_s in the candidate, p_s free to
+change from interval to interval. Then each factor has expectation at most 1 (1 + x <= eˣ turns both binomials into the case with
+equality), for shares of any size, not only small ones: the e-value ever reaches 1/alpha with probability at most alpha. The same holds for
+alternatives r < r0 against "the ratio is at least r0". It does not hold when n_c and n_s come from different spans of time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+RATIOS = (1.25, 1.5, 2.0, 3.0, 5.0)
+"""The alternatives, as multiples of the ratio under test; equal weights."""
+
+LOWEST, HIGHEST = 0.1, 100.0
+"""The ratios that a profile covers."""
+
+_NODES = 32
+_CENTRE = (math.log(HIGHEST) + math.log(LOWEST)) / 2
+_HALF = (math.log(HIGHEST) - math.log(LOWEST)) / 2
+# Chebyshev points of the second kind, on the scale of the logarithm of the ratio, and their barycentric weights.
+_LOG_RATIOS = tuple(_CENTRE + _HALF * math.cos(math.pi * k / (_NODES - 1)) for k in range(_NODES))
+_AT_NODES = tuple(math.exp(value) for value in _LOG_RATIOS)
+_WEIGHTS = tuple((-1.0) ** k * (0.5 if k in (0, _NODES - 1) else 1.0) for k in range(_NODES))
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """What both arms did in the same span of time: requests and the failures among them, as counts."""
+
+    candidate: int
+    candidate_failures: int
+    stable: int
+    stable_failures: int
+
+
+def log_wealth(intervals: Iterable[Interval], ratio: float, null_ratio: float) -> float:
+    """Log wealth of one alternative ``ratio`` against ``null_ratio``: the definition, one pass over all intervals."""
+    return sum(_log_likelihood(i, ratio) - _log_likelihood(i, null_ratio) for i in intervals)
+
+
+def log_mean(log_values: Sequence[float]) -> float:
+    """Logarithm of the mean of the exponentials: the mixture of equal weights."""
+    top = max(log_values)
+    return top + math.log(sum(math.exp(value - top) for value in log_values) / len(log_values))
+
+
+@dataclass(frozen=True, slots=True)
+class RatioProfile:
+    """All evidence about the ratio so far, in a few numbers that can be stored and go on: the log-likelihood of every ratio.
+
+    ``log_likelihood`` holds it at fixed Chebyshev points of log ratio between ``LOWEST`` and ``HIGHEST``; in between it is
+    interpolated with an error below 1e-10 per failure. So the ratio under test need not be known while the evidence is gathered,
+    and may be changed later without losing any.
+    """
+
+    log_likelihood: tuple[float, ...] = (0.0,) * _NODES
+
+    def __post_init__(self) -> None:
+        if len(self.log_likelihood) != _NODES or not all(map(math.isfinite, self.log_likelihood)):
+            raise ValueError(f"log_likelihood must be {_NODES} finite numbers")
+
+    def add(self, interval: Interval) -> RatioProfile:
+        """The profile with one more interval. One in which an arm had no request, or nothing failed, tells nothing."""
+        if not (interval.candidate and interval.stable and interval.candidate_failures + interval.stable_failures):
+            return self
+        pairs = zip(self.log_likelihood, _AT_NODES, strict=True)
+        return RatioProfile(tuple(old + _log_likelihood(interval, ratio) for old, ratio in pairs))
+
+    def log_e_above(self, null_ratio: float) -> float:
+        """Log e-value of "the ratio is above ``null_ratio``": crosses ln(1/alpha) with probability <= alpha if it never is."""
+        return self._log_e(null_ratio, [min(null_ratio * factor, HIGHEST) for factor in RATIOS])
+
+    def log_e_below(self, null_ratio: float) -> float:
+        """Log e-value of "the ratio is below ``null_ratio``": crosses ln(1/alpha) with probability <= alpha if it never is."""
+        return self._log_e(null_ratio, [max(null_ratio / factor, LOWEST) for factor in RATIOS])
+
+    def _log_e(self, null_ratio: float, ratios: Sequence[float]) -> float:
+        if not LOWEST < null_ratio < HIGHEST:
+            raise ValueError(f"the ratio under test must lie between {LOWEST} and {HIGHEST}, got {null_ratio}")
+        base = self._at(null_ratio)
+        return log_mean([self._at(ratio) - base for ratio in ratios])
+
+    def _at(self, ratio: float) -> float:
+        """Barycentric interpolation of the log-likelihood at ``ratio``."""
+        at = math.log(ratio)
+        above = below = 0.0
+        for node, weight, value in zip(_LOG_RATIOS, _WEIGHTS, self.log_likelihood, strict=True):
+            gap = at - node
+            if abs(gap) < 1e-13:
+                return value
+            above += weight / gap * value
+            below += weight / gap
+        return above / below
+
+
+def _log_likelihood(interval: Interval, ratio: float) -> float:
+    """f_c·ln q + f_s·ln(1 - q), less what it would be at ratio 1: sizes stay those of the evidence, not of the counts."""
+    share = interval.candidate / (interval.candidate + interval.stable)
+    total = math.log1p(share * (ratio - 1))
+    failures = interval.candidate_failures + interval.stable_failures
+    return interval.candidate_failures * math.log(ratio) - failures * total
