@@ -245,11 +245,11 @@ def clip(maximum: int) -> BeforeValidator:
 
 
 def newest(maximum: int) -> BeforeValidator:
-    """Keep the last `maximum` items of a list that only grows."""
+    """Keep the last `maximum` items of a list that only grows. Last in `Annotated`, so that the bound stays in the schema."""
     return BeforeValidator(lambda value: list(value)[-maximum:] if isinstance(value, (list, tuple)) else value)
 
 
-Message = Annotated[str, clip(1024), Field(max_length=1024)]
+Message = Annotated[str, Field(max_length=1024), clip(1024)]
 """A sentence for people; cut when longer."""
 Reason = Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Z][A-Za-z0-9]*$")]
 """One CamelCase word for machines."""

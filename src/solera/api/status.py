@@ -69,7 +69,7 @@ class Condition(StatusModel):
     """One sentence that says why, for people."""
     last_transition_time: Timestamp
     """When status changed last."""
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    observed_generation: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] | None = None
     """Generation of the spec that the condition speaks of."""
 
 
@@ -272,11 +272,11 @@ class LLMDeploymentStatus(StatusModel):
     """What the evidence says about each guardrail."""
     versions: Annotated[tuple[VersionStatus, ...], Field(max_length=128), map_list("name")] | None = None
     """Where each version stands in its life, also those that left the spec."""
-    rejected: Annotated[tuple[RejectedRevision, ...], newest(32), Field(max_length=32), ATOMIC] | None = None
+    rejected: Annotated[tuple[RejectedRevision, ...], Field(max_length=32), ATOMIC, newest(32)] | None = None
     """Revisions that were rolled back, newest last."""
-    promoted: Annotated[tuple[PastRevision, ...], newest(32), Field(max_length=32), ATOMIC] | None = None
+    promoted: Annotated[tuple[PastRevision, ...], Field(max_length=32), ATOMIC, newest(32)] | None = None
     """Revisions that were promoted here before, newest last."""
     last_handled_request: Annotated[str, Field(max_length=256)] | None = None
     """Value of the annotation solera.dev/request that was handled last."""
-    history: Annotated[tuple[HistoryEntry, ...], newest(20), Field(max_length=20), ATOMIC] | None = None
+    history: Annotated[tuple[HistoryEntry, ...], Field(max_length=20), ATOMIC, newest(20)] | None = None
     """What happened, newest last."""
