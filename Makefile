@@ -49,7 +49,7 @@ check: lint type contracts ## Lint, types, import contracts, generated files
 	@$(PY) -m solera.api.crd --check
 
 unit: check ## Fast tests that need nothing (< 60 s)
-	@.venv/bin/pytest -q tests/unit
+	@.venv/bin/pytest -q tests/unit tests/sim
 
 lab-up: setup ## Start the lab: a real Kubernetes on this machine
 	@$(LAB) up

@@ -19,6 +19,7 @@ layer() { # name, command...
 say checks
 make check || exit 1
 layer unit .venv/bin/pytest
+[ "$failed" = 1 ] || layer sim .venv/bin/pytest
 [ "$failed" = 0 ] || { .venv/bin/python lab/counts.py "$reports"; exit 1; }
 
 if [ -n "${KUBECONFIG:-}" ]; then

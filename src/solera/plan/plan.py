@@ -59,9 +59,12 @@ def plan(observation: Observation) -> Plan:
     outlook = look_out(situation, routing)
     situation = situation.with_memory(_with_hold(situation.memory, outlook, observation.now))
     actions = () if observation.name_taken else tuple(_actions(situation, routing))
+    # A status composed before the route is written would speak of weights that the route no longer carries.
+    rerouted = routing.action is not None and routing.action in actions
+    status = dict(observation.custom_resource.get("status") or {}) if rerouted else compose(situation, outlook)
     return Plan(
         actions,
-        compose(situation, outlook),
+        status,
         _look_again(situation, outlook),
         (),
         _record(situation, outlook),

@@ -45,7 +45,7 @@ def compose(s: Situation, outlook: Outlook) -> dict[str, Any]:
         status["nextAt"] = format_time(outlook.at)
     if memory.rollout is not None:
         status["rollout"] = _rollout(s, outlook)
-        status["guardrails"] = [_guardrail(v) for v in s.verdicts]
+        status["guardrails"] = [_guardrail(v, {g.name: g.metric for g in s.intent.guardrails}) for v in s.verdicts]
     elif old.get("rollout"):
         status |= {k: old[k] for k in ("rollout", "guardrails") if old.get(k)}
     status = {k: v for k, v in status.items() if v not in ("", [], None)}
@@ -113,11 +113,11 @@ def _just_ended(s: Situation) -> bool:
     return s.memory.history[-1][0] == s.now and s.memory.history[-1][1] in {"Promoted", "RolledBack", "Aborted"}
 
 
-def _guardrail(v: GuardrailVerdict) -> dict[str, Any]:
+def _guardrail(v: GuardrailVerdict, metrics: Mapping[str, str]) -> dict[str, Any]:
     shares = {"estimate": v.estimate, "low": v.low, "high": v.high, "limit": v.limit}
     out: dict[str, Any] = {
         "name": v.name,
-        "metric": v.metric,
+        "metric": metrics.get(v.name),
         "verdict": str(v.verdict),
         **{k: format_percent(share) for k, share in shares.items() if share is not None},
         "samples": v.samples,

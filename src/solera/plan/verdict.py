@@ -91,6 +91,7 @@ class GuardrailVerdict:
     source: str
     reason: str
     forecast: str | None
+    metric: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +170,8 @@ def _check(spec: GuardrailSpec) -> None:
         raise GuardrailError(f"{at}: action must be Observe, Hold or RollBack, got {spec.action!r}")
     if spec.limit is not None and not 0 < spec.limit < 1:
         raise GuardrailError(f"{at}: limit must lie between 0% and 100%, both excluded, got {spec.limit:g}")
-    if spec.max_ratio is not None and not 0.5 <= spec.max_ratio <= 50:
-        raise GuardrailError(f"{at}: comparedToStable.maxRatio must lie between 0.5 and 50, got {spec.max_ratio:g}")
+    if spec.max_ratio is not None and not 1 <= spec.max_ratio <= 1000:
+        raise GuardrailError(f"{at}: comparedToStable.maxRatio must lie between 1 and 1000, got {spec.max_ratio:g}")
 
 
 def _in_source(
@@ -224,6 +225,7 @@ def _in_source(
         source=source,
         reason=reason,
         forecast=next_,
+        metric=spec.metric,
     )
 
 
