@@ -6,6 +6,7 @@ A small table instead of discovery: the set is fixed, discovery costs start-up t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 GROUP = "solera.dev"
@@ -74,3 +75,18 @@ CHILDREN: tuple[Resource, ...] = (
     ROLLOUT_RECORD,
 )
 """The kinds that the informers watch: whatever can carry the label of an LLMDeployment."""
+
+
+def controller_uid(obj: dict[str, Any]) -> str | None:
+    """The uid of an object's controller (meta/v1 OwnerReference); None without one."""
+    controllers = (o["uid"] for o in obj["metadata"].get("ownerReferences") or [] if o.get("controller"))
+    return next(controllers, None)
+
+
+def controlled_by(obj: dict[str, Any]) -> str:
+    """Who controls an object, as a sentence."""
+    what = f"{obj['kind']}/{obj['metadata']['name']}"
+    for owner in obj["metadata"].get("ownerReferences") or []:
+        if owner.get("controller"):
+            return f"{what} is controlled by {owner['kind']}/{owner['name']} with uid {owner['uid']}"
+    return f"{what} exists and has no controller"

@@ -77,16 +77,26 @@ class Kube(Protocol):
 
 
 class KubeClient:
-    """``Kube`` over HTTP. ``on_write(kind, verb)`` is called after each write that the apiserver accepted."""
+    """``Kube`` over HTTP.
+
+    ``may_write`` is asked right before each write and raises when this process must not write now (a lost lease). ``on_write(kind,
+    verb)`` is called after each write that the apiserver accepted.
+    """
 
     def __init__(
-        self, api: ApiClient, *, timeout: float = 15.0, on_write: Callable[[str, str], None] = lambda _kind, _verb: None
+        self,
+        api: ApiClient,
+        *,
+        timeout: float = 15.0,
+        may_write: Callable[[], None] = lambda: None,
+        on_write: Callable[[str, str], None] = lambda _kind, _verb: None,
     ) -> None:
         api.user_agent = USER_AGENT
         self._api = api
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
         # A watch is silent for a minute at most (bookmarks); more is a dead connection.
         self._watch_timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=75)
+        self._may_write = may_write
         self._on_write = on_write
 
     async def close(self) -> None:
@@ -195,6 +205,8 @@ class KubeClient:
         accept: str = _JSON,
         content_type: str = _JSON,
     ) -> Manifest:
+        if method != "GET":
+            self._may_write()
         async with self._open(
             method,
             path,

@@ -21,6 +21,8 @@ from solera.kinds import (
     ROLLOUT_RECORD,
     SERVICE,
     Key,
+    controlled_by,
+    controller_uid,
 )
 from solera.observe.podstate import observed_pod, ready_endpoints
 from solera.observe.store import Store
@@ -138,57 +140,41 @@ class Observer:
         for kind in (CONTROLLER_REVISION.kind, DEPLOYMENT.kind, SERVICE.kind):
             for child in self._store.children(key, kind):
                 if controller_uid(child) != owner.uid and child_name.fullmatch(child["metadata"]["name"]):
-                    yield owned_by_another(child)
+                    yield controlled_by(child)
         for kind in (HTTP_ROUTE.kind, ROLLOUT_RECORD.kind):
             named_child = self._store.get(kind, *key)
             if named_child is not None and controller_uid(named_child) != owner.uid:
-                yield owned_by_another(named_child)
+                yield controlled_by(named_child)
 
     def _ledger(
         self, key: Key, obj: Manifest, route: Manifest | None, record: Manifest | None, now: datetime
     ) -> Ledger | None:
         readings = self._evidence.pending(key)
         rollout = (obj.get("status") or {}).get("rollout") or {}
-        wanted = rollout.get("id")
-        if not wanted:
+        wanted, stable, candidate = (rollout.get(k) or "" for k in ("id", "from", "to"))
+        if not wanted or not stable or not candidate or stable == candidate:
             self._ledgers.pop(key, None)
             return None
         ledger = self._ledgers.get(key)
         if ledger is None or ledger.rollout_id != wanted:
-            ledger = self._read_record(wanted, record) or new_ledger(
-                wanted, rollout.get("from") or "", rollout.get("to") or "", now
-            )
+            ledger = self._read_record(wanted, record) or new_ledger(wanted, stable, candidate, now)
         alive = {pod["metadata"]["uid"] for pod in self._store.children(key, POD.kind)}
         ledger = absorb(ledger, readings, step=_step(route, wanted), now=now, alive=alive)
         self._ledgers[key] = ledger
         return ledger
 
     def _read_record(self, wanted: str, record: Manifest | None) -> Ledger | None:
-        if record is None or (record.get("spec") or {}).get("rolloutId") != wanted or not record.get("data"):
+        written = ((record or {}).get("data") or {}).get("ledger")
+        if record is None or not written or (record.get("spec") or {}).get("rolloutId") != wanted:
             return None
         try:
-            ledger = from_record(record["data"])
+            ledger = from_record(written)
         except SoleraError as error:
             # A record that cannot be read is evidence lost, not a reason to stop: counting begins again.
             name = f"{record['metadata']['namespace']}/{record['metadata']['name']}"
             self._on_lost(f"RolloutRecord {name} cannot be read, its evidence is lost: {error}")
             return None
         return ledger if ledger.rollout_id == wanted else None
-
-
-def controller_uid(obj: Manifest) -> str | None:
-    """The uid of the object's controller (meta/v1 OwnerReference); None without one."""
-    controllers = (o["uid"] for o in obj["metadata"].get("ownerReferences") or [] if o.get("controller"))
-    return next(controllers, None)
-
-
-def owned_by_another(obj: Manifest) -> str:
-    """Who controls an object, as a sentence."""
-    what = f"{obj['kind']}/{obj['metadata']['name']}"
-    for owner in obj["metadata"].get("ownerReferences") or []:
-        if owner.get("controller"):
-            return f"{what} is controlled by {owner['kind']}/{owner['name']} with uid {owner['uid']}"
-    return f"{what} exists and has no controller"
 
 
 def _revision_of(obj: Manifest) -> tuple[str, str] | None:

@@ -118,7 +118,8 @@ class Resync:
             if known is None or key in listed or namespace not in (None, key[0]):
                 continue
             if _at_most(known["metadata"]["resourceVersion"], version):
-                log.warning("%s/%s: deleted while the watch was down; forgotten now", *key)
+                about = {"llmdeployment": "/".join(key)}
+                log.warning("deleted while the watch was down; forgotten now", extra=about)
                 self._store.remove(LLM_DEPLOYMENT.kind, known)
 
     async def _list(self, namespace: str | None) -> tuple[dict[Key, Manifest], str]:

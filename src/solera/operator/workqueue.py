@@ -107,6 +107,7 @@ class WorkQueue(Generic[K]):
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._schedule: Schedule[K] = Schedule()
         self._clock = clock
+        self._last_done = clock()
         self._wakers: set[asyncio.Future[None]] = set()
 
     def add(self, key: K) -> None:
@@ -151,7 +152,8 @@ class WorkQueue(Generic[K]):
 
     def done(self, key: K) -> None:
         """See ``Schedule.done``."""
-        self._schedule.done(key, self._clock())
+        self._last_done = self._clock()
+        self._schedule.done(key, self._last_done)
         self._wake()
 
     def depth(self) -> int:
@@ -159,9 +161,9 @@ class WorkQueue(Generic[K]):
         return self._schedule.depth()
 
     def stuck_for(self) -> float:
-        """Seconds that the longest waiting or longest worked-on key has been so."""
+        """Seconds since any worker finished, as far as there was something to do: a long queue that moves is not stuck."""
         oldest = self._schedule.oldest()
-        return 0.0 if oldest is None else max(self._clock() - oldest, 0.0)
+        return 0.0 if oldest is None else max(self._clock() - max(oldest, self._last_done), 0.0)
 
     def _wake(self) -> None:
         for waker in self._wakers:

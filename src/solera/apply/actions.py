@@ -1,0 +1,160 @@
+"""Runs the actions of a plan, in order, and looks again before whatever cannot be taken back.
+
+The store may be seconds old. A create is therefore preceded by a live look for an object of that name, an update names the uid that it
+means, and a deletion is preceded by live looks at the owner and at the route.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from solera.apply.kube import Kube
+from solera.errors import Conflict, NameTaken, NotFound, NotSafe
+from solera.kinds import (
+    HTTP_ROUTE,
+    LABEL_LLMDEPLOYMENT,
+    LLM_DEPLOYMENT,
+    ROLLOUT_RECORD,
+    Key,
+    controlled_by,
+    controller_uid,
+)
+from solera.plan.traffic import live_weights
+from solera.plan.types import Action, Apply, Delete, Observation, Owner
+
+Manifest = dict[str, Any]
+Children = Mapping[tuple[str, str], Manifest]
+"""(kind, name) -> the child as observed."""
+
+log = logging.getLogger(__name__)
+
+
+class Writes(Protocol):
+    """Where it is remembered that the store does not know a write yet; ``solera.observe.store.Store`` is one."""
+
+    def upsert(self, kind: str, obj: Manifest) -> None:
+        """An object was seen live."""
+
+    def wrote(self, key: Key, live: Manifest) -> None:
+        """The apiserver answered a write of ours with ``live``."""
+
+    def deleted(self, key: Key, kind: str, namespace: str, name: str, uid: str) -> None:
+        """The apiserver accepted a deletion of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Runs actions against ``kube`` and tells ``writes`` what was answered."""
+
+    kube: Kube
+    writes: Writes
+
+    async def run(self, observation: Observation, actions: Iterable[Action]) -> int:
+        """Run ``actions``, deletions last, and stop at the first that fails. Returns how many writes were made.
+
+        Raises:
+            NameTaken: someone else owns an object that carries a child's name.
+            NotSafe: a deletion's reason no longer holds.
+            KubeError: the apiserver refused or did not answer.
+        """
+        children = _children(observation)
+        done = 0
+        for action in sorted(actions, key=lambda a: isinstance(a, Delete)):
+            if isinstance(action, Apply):
+                await self._apply(observation.owner, action, children)
+            else:
+                await self._delete(observation.owner, action)
+            done += 1
+            _tell(observation.owner, action)
+        return done
+
+    async def _apply(self, owner: Owner, action: Apply, children: Children) -> None:
+        manifest = action.manifest
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        known = children.get((kind, name))
+        if known is None:
+            known = await self._live(kind, owner.namespace, name)
+            if known is not None and not _ours(known, manifest):
+                raise NameTaken(controlled_by(known))
+            if known is not None and kind == HTTP_ROUTE.kind:
+                # A weight must never be decided without the route that is in force.
+                self.writes.upsert(kind, known)
+                raise Conflict(
+                    f"apply {kind} {owner.namespace}/{name}", "it exists, and was not known when this was decided"
+                )
+        if known is not None:
+            # With a uid the apiserver refuses to create anew what was deleted meanwhile.
+            manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": known["metadata"]["uid"]}}
+        if scales_to_zero(manifest, known):
+            await self._owner_lives(owner)
+        live = await self.kube.apply(manifest, resource_version=action.resource_version)
+        self.writes.wrote((owner.namespace, owner.name), live)
+
+    async def _delete(self, owner: Owner, action: Delete) -> None:
+        await self._owner_lives(owner)
+        if action.unrouted is not None:
+            route = await self._live(HTTP_ROUTE.kind, owner.namespace, owner.name)
+            if action.unrouted in live_weights(route):
+                raise NotSafe(
+                    f"{action.kind}/{action.name} is not deleted: the live route still sends requests to {action.unrouted}"
+                )
+        try:
+            await self.kube.delete(
+                action.kind, owner.namespace, action.name, uid=action.uid, resource_version=action.resource_version
+            )
+        except NotFound:
+            log.debug(
+                "%s/%s was gone already",
+                action.kind,
+                action.name,
+                extra={"llmdeployment": f"{owner.namespace}/{owner.name}"},
+            )
+        self.writes.deleted((owner.namespace, owner.name), action.kind, owner.namespace, action.name, action.uid)
+
+    async def _owner_lives(self, owner: Owner) -> None:
+        """Raise ``NotSafe`` unless the owner exists, is the one that was observed, and is not being deleted."""
+        live = await self._live(LLM_DEPLOYMENT.kind, owner.namespace, owner.name)
+        if live is None or live["metadata"]["uid"] != owner.uid or live["metadata"].get("deletionTimestamp"):
+            raise NotSafe(
+                f"LLMDeployment {owner.namespace}/{owner.name} is gone or being deleted; its children are left alone"
+            )
+
+    async def _live(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        try:
+            return await self.kube.get(kind, namespace, name)
+        except NotFound:
+            return None
+
+
+def _tell(owner: Owner, action: Action) -> None:
+    kind = action.kind if isinstance(action, Delete) else action.manifest["kind"]
+    # Evidence is written every minute of a rollout, and is no news.
+    level = logging.DEBUG if kind == ROLLOUT_RECORD.kind else logging.INFO
+    verb = "delete" if isinstance(action, Delete) else "apply"
+    about = {"llmdeployment": f"{owner.namespace}/{owner.name}", "kind": kind, "verb": verb}
+    log.log(level, "%s", action.reason, extra=about)
+
+
+def scales_to_zero(manifest: Manifest, known: Manifest | None) -> bool:
+    """Whether an apply takes the last pods of a workload away."""
+    if known is None or "replicas" not in (manifest.get("spec") or {}):
+        return False
+    return not manifest["spec"]["replicas"] and bool((known.get("spec") or {}).get("replicas", 1))
+
+
+def _ours(live: Manifest, manifest: Manifest) -> bool:
+    """Whether an object that exists is the one that ``manifest`` means. What has no owner on purpose is known by its label."""
+    if controller_uid(live) != controller_uid(manifest):
+        return False
+    labels = [(o["metadata"].get("labels") or {}).get(LABEL_LLMDEPLOYMENT) for o in (live, manifest)]
+    return controller_uid(manifest) is not None or labels[0] == labels[1]
+
+
+def _children(observation: Observation) -> Children:
+    found = [observation.route, observation.record]
+    for revision in observation.revisions.values():
+        found += [revision.controller_revision, revision.deployment, revision.service]
+    return {(c["kind"], c["metadata"]["name"]): c for c in found if c is not None}

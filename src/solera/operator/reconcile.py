@@ -1,0 +1,127 @@
+"""One look at one LLMDeployment: observe, plan, act, record, write the status, announce, and say when to look again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from solera.api.errors import FieldError
+from solera.api.scalars import format_time
+from solera.apply.actions import Executor
+from solera.apply.events import Events
+from solera.errors import Forbidden, Invalid, NameTaken, NotFound
+from solera.kinds import LLM_DEPLOYMENT, ROLLOUT_RECORD, Key
+from solera.observe.observation import WRITTEN_AT_ANNOTATION, Evidence, Observer
+from solera.observe.store import Store
+from solera.plan.report import compose_invalid
+from solera.plan.types import Apply, Manifest, Observation, Plan, PlannedEvent
+from solera.render.owner import labels, metadata
+
+CATCH_UP = 0.5
+"""Seconds to wait for our own last write; its event wakes the key much sooner."""
+LEAST_PAUSE = 1.0
+"""A plan that wants to be asked again at once without having written anything would turn in a circle."""
+RETRY_NAME = 30.0
+"""Nothing tells when a name that someone else's object carries becomes free."""
+
+
+class Collector(Evidence, Protocol):
+    """Collects evidence, as the plans ask for it."""
+
+    def follow(self, observation: Observation, plan: Plan) -> None:
+        """From now on measure ``plan.measure`` and probe ``plan.probe``."""
+
+    def forget(self, key: Key) -> None:
+        """The LLMDeployment is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Everything that one look needs. ``clock`` gives aware datetimes; no look is later than ``resync`` after the last."""
+
+    store: Store
+    observer: Observer
+    collector: Collector
+    planner: Callable[[Observation], Plan]
+    executor: Executor
+    events: Events
+    clock: Callable[[], datetime]
+    resync: timedelta = timedelta(minutes=10)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring one LLMDeployment as far as it gets now. Returns the seconds until the next look, None when it is gone.
+
+        Raises ``KubeError`` or ``NotSafe``: nothing is lost, the next look decides anew.
+        """
+        if self.store.behind(key):
+            return CATCH_UP
+        observation = self.observer.observe(key, self.clock())
+        if observation is None:
+            self.observer.forget(key)
+            self.collector.forget(key)
+            return None
+        plan = self.planner(observation)
+        self.collector.follow(observation, plan)
+        latest = self.resync.total_seconds()
+        try:
+            writes = await self.executor.run(observation, plan.actions) + await self._write_record(observation, plan)
+        except NameTaken as error:
+            observation = replace(observation, name_taken=(*observation.name_taken, error.owner))
+            plan, latest = self.planner(observation), RETRY_NAME
+            writes = await self.executor.run(observation, plan.actions)
+        except (Invalid, Forbidden, NotFound) as error:
+            await self._write_status(observation, compose_invalid(observation, FieldError("", str(error)), "Refused"))
+            raise
+        writes += await self._write_status(observation, plan.status)
+        await self.events.post(observation.owner, plan.events, observation.now)
+        return self._pause(plan, latest, wrote=writes > 0)
+
+    def _pause(self, plan: Plan, latest: float, *, wrote: bool) -> float:
+        if plan.look_again_at is None:
+            return latest
+        wanted = (plan.look_again_at - self.clock()).total_seconds()
+        return min(max(wanted, 0.0 if wrote else LEAST_PAUSE), latest)
+
+    async def _write_record(self, observation: Observation, plan: Plan) -> int:
+        if plan.record is None:
+            return 0
+        try:
+            return await self.executor.run(observation, (Apply(record_manifest(observation, plan.record), "evidence"),))
+        except Invalid as error:
+            # Evidence that cannot be kept is lost at a restart; that is no reason to stop steering the traffic.
+            lost = PlannedEvent("Warning", "EvidenceNotWritten", str(error))
+            await self.events.post(observation.owner, (lost,), observation.now)
+            return 0
+
+    async def _write_status(self, observation: Observation, status: dict[str, Any]) -> int:
+        live = observation.custom_resource
+        if status == (live.get("status") or {}):
+            return 0
+        owner = observation.owner
+        answer = await self.executor.kube.apply_status(
+            {
+                "apiVersion": LLM_DEPLOYMENT.api_version,
+                "kind": LLM_DEPLOYMENT.kind,
+                # The uid keeps the status of a deleted object off a new one of the same name.
+                "metadata": {"name": owner.name, "namespace": owner.namespace, "uid": owner.uid},
+                "status": status,
+            }
+        )
+        self.store.wrote((owner.namespace, owner.name), answer)
+        return 1
+
+
+def record_manifest(observation: Observation, data: dict[str, Any]) -> Manifest:
+    """The RolloutRecord that holds ``data``."""
+    owner = observation.owner
+    meta = metadata(owner, owner.name, labels(owner))
+    meta["annotations"] = {WRITTEN_AT_ANNOTATION: format_time(observation.now)}
+    return {
+        "apiVersion": ROLLOUT_RECORD.api_version,
+        "kind": ROLLOUT_RECORD.kind,
+        "metadata": meta,
+        "spec": {"llmdeployment": owner.name, "rolloutId": data["rolloutId"]},
+        "data": data,
+    }

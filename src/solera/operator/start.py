@@ -1,0 +1,68 @@
+"""Before anything can be watched: a way to the apiserver, and the kind to be watched."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+
+from kubernetes.aio import config as kube_config
+from kubernetes.aio.client import Configuration
+
+from solera.apply.kube import Kube
+from solera.config import Config
+from solera.errors import KubeError, NotFound, SoleraError
+from solera.kinds import CHILDREN, GROUP, LLM_DEPLOYMENT
+
+log = logging.getLogger(__name__)
+
+SPARE_CONNECTIONS = 16
+
+
+class OperatorError(SoleraError):
+    """The operator cannot start, or has ended by itself."""
+
+
+class Served:
+    """Waits for the CustomResourceDefinition: kopf never watches a kind that is missing when it starts."""
+
+    def __init__(self, namespaces: tuple[str, ...]) -> None:
+        self._namespace = namespaces[0] if namespaces else None
+        self._problem: str | None = f"waiting for {LLM_DEPLOYMENT.plural}.{GROUP}"
+
+    def problem(self) -> str | None:
+        """What is missing; None when nothing is."""
+        return self._problem
+
+    async def wait(self, kube: Kube) -> None:
+        """Return when the kind is served."""
+        pause, told = 0.2, ""
+        while True:
+            try:
+                await kube.list_page(LLM_DEPLOYMENT.kind, self._namespace, limit=1, metadata_only=True)
+            except KubeError as error:
+                missing = f"install the CustomResourceDefinition {LLM_DEPLOYMENT.plural}.{GROUP}: it is not served here"
+                self._problem = missing if isinstance(error, NotFound) else str(error)
+                if self._problem != told:
+                    log.warning("cannot start yet: %s", self._problem)
+                    told = self._problem
+            else:
+                self._problem = None
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+
+async def configure(config: Config) -> Configuration:
+    """In a pod its service account, elsewhere the kubeconfig that KUBECONFIG or the home folder names."""
+    configuration = Configuration()
+    try:
+        if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
+            kube_config.load_incluster_config(client_configuration=configuration)
+        else:
+            await kube_config.load_kube_config(client_configuration=configuration)
+    except (kube_config.ConfigException, OSError) as error:
+        raise OperatorError(f"no way to the apiserver: {error}; set KUBECONFIG, or run in a pod") from error
+    watches = len(CHILDREN) * max(1, len(config.namespaces))
+    configuration.connection_pool_maxsize = watches + config.workers + SPARE_CONNECTIONS
+    return configuration
