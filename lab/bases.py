@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,23 +40,25 @@ _DROPPED = (
     "var/log/*",
 )
 
+PYTHON = "localhost/python:3.13-slim"
+LLAMA = "localhost/llama-base:forky"
 BASES = {
     # Like the official image of that name: `python` and `pip` are first on the path.
-    "localhost/python:3.13-slim": Base(
+    PYTHON: Base(
         suite="trixie",
         packages=("python3", "python3-venv", "ca-certificates"),
         commands=(("python3", "-m", "venv", "/usr/local/python"),),
         path=f"/usr/local/python/bin:{_PATH}",
     ),
-    "localhost/llama-base:forky": Base(suite="forky", packages=("llama.cpp-tools", "ca-certificates")),
+    LLAMA: Base(suite="forky", packages=("llama.cpp-tools", "ca-certificates")),
 }
 
 
-def named_in(dockerfile: str) -> list[str]:
-    """The bases of this module that a Dockerfile builds on, its ARG defaults counted in."""
-    return [
-        name for name in BASES if re.search(rf"(^FROM\s+|^ARG\s+\w+=)\S*{re.escape(name)}\b", dockerfile, re.MULTILINE)
-    ]
+def named_in(dockerfile: str, build_args: Mapping[str, str]) -> list[str]:
+    """The bases of this module that a Dockerfile builds on, by name or through an argument."""
+    words = set(re.findall(r"^FROM\s+(?:--\S+\s+)?(\S+)", dockerfile, re.MULTILINE)) | set(build_args.values())
+    words |= set(re.findall(r"^ARG\s+\w+=(\S+)", dockerfile, re.MULTILINE))
+    return [name for name in BASES if name in words]
 
 
 def mirror() -> str:

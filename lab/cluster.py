@@ -42,7 +42,6 @@ def up() -> None:
         say(f"network: namespace {paths.NETNS} with {paths.ADDRESS}")
     network.enter()
     write(_BOOT, processes.boot_id())
-    remains.dead_bundles()
 
     control_plane.credentials()
     processes.ensure([node.containerd(), control_plane.etcd()])

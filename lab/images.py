@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import bases, build, node, oci, paths
@@ -29,6 +29,7 @@ class Recipe:
     image: str
     dockerfile: Path
     prepare: Callable[[Path], None]
+    build_args: Mapping[str, str] = field(default_factory=dict)
 
 
 def _copy_engine(name: str) -> Callable[[Path], None]:
@@ -44,9 +45,19 @@ def _llama(target: Path) -> None:
 
 
 def _operator(target: Path) -> None:
-    wanted = ["src", "pyproject.toml", "requirements.lock", "README.md", "LICENSE"]
-    listed = run(["git", "-c", f"safe.directory={paths.PROJECT}", "ls-files", "-z", *wanted], cwd=paths.PROJECT)
-    for name in filter(None, listed.split("\0")):
+    # What Git ignores stays out; what is new and not yet committed goes in, since that is what one wants to try.
+    wanted = ["src", "pyproject.toml", "requirements-*.lock", "requirements.lock", "README.md", "LICENSE"]
+    git = [
+        "git",
+        "-c",
+        f"safe.directory={paths.PROJECT}",
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]
+    for name in filter(None, run([*git, "--", *wanted], cwd=paths.PROJECT).split("\0")):
         source = paths.PROJECT / name
         if source.is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +65,9 @@ def _operator(target: Path) -> None:
 
 
 RECIPES = {
-    "operator": Recipe("localhost/solera/operator:dev", paths.PROJECT / "Dockerfile", _operator),
+    "operator": Recipe(
+        "localhost/solera/operator:dev", paths.PROJECT / "Dockerfile", _operator, {"BASE": bases.PYTHON}
+    ),
     "simengine": Recipe(
         "localhost/solera/simengine:dev",
         paths.SOURCE / "engines" / "simengine" / "Dockerfile",
@@ -72,14 +85,14 @@ def make(name: str) -> None:
     build.packages()
     with locked(paths.CACHE / "images.lock"), tempfile.TemporaryDirectory(prefix="solera-context-") as folder:
         recipe.prepare(Path(folder))
-        deliver(recipe.image, assemble(recipe.image, Path(folder), recipe.dockerfile, {}))
+        deliver(recipe.image, assemble(recipe.image, Path(folder), recipe.dockerfile, recipe.build_args))
 
 
-def assemble(name: str, context: Path, dockerfile: Path, build_args: dict[str, str]) -> Path:
+def assemble(name: str, context: Path, dockerfile: Path, build_args: Mapping[str, str]) -> Path:
     """The OCI archive of `name`, built unless context, Dockerfile, arguments and base are what they were."""
     text = dockerfile.read_text()
-    roots = {base: bases.archive(base) for base in bases.named_in(text)}
-    inputs = json.dumps([text, build_args, _tree(context), {base: path.name for base, path in roots.items()}])
+    roots = {base: bases.archive(base) for base in bases.named_in(text, build_args)}
+    inputs = json.dumps([text, dict(build_args), _tree(context), {base: path.name for base, path in roots.items()}])
     slug = name.removeprefix("localhost/").replace("/", "-").replace(":", "-")
     target = IMAGES / f"{slug}-{digest(inputs)}.tar"
     if target.exists():

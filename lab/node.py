@@ -100,7 +100,8 @@ def kubelet() -> Process:
         "localStorageCapacityIsolation": False,
         "imageGCHighThresholdPercent": 100,
         "imageMinimumGCAge": "24h",
-        "evictionHard": {"memory.available": "100Mi"},
+        # No eviction: the kubelet cannot tell which disk holds the images here and would say so every ten seconds.
+        "evictionHard": {"memory.available": "0%"},
         "oomScoreAdj": 0,
         "maxPods": 200,
         "syncFrequency": "1s",

@@ -59,6 +59,7 @@ def prometheus() -> Process:
         f"--config.file={_CONFIG}",
         f"--web.listen-address={paths.ADDRESS}:{paths.PROMETHEUS_PORT}",
         f"--storage.tsdb.path={paths.PROMETHEUS_DATA}",
+        "--scrape.discovery-reload-interval=1s",
         "--storage.tsdb.retention.time=12h",
         "--log.level=warn",
     ]

@@ -12,7 +12,7 @@ import signal
 from pathlib import Path
 
 from lab import network, node, paths, processes
-from lab.shell import LabError, run, say
+from lab.shell import LabError, run
 
 _BUNDLES = paths.CONTAINERD_STATE / "io.containerd.runtime.v2.task" / "k8s.io"
 
@@ -88,13 +88,6 @@ def containers() -> None:
 def end_shims() -> None:
     processes.end(_inits(), first=signal.SIGKILL)
     processes.end(shims(), first=signal.SIGKILL)
-
-
-def dead_bundles() -> None:
-    """Nothing to do while containerd mends itself; kept apart so that `up` shows what it found."""
-    inits = _inits()
-    if inits:
-        say(f"containers still running from before: {len(inits)}")
 
 
 def cni_leftovers() -> None:
