@@ -1,0 +1,100 @@
+"""What `-o json` prints: a shape of its own, the same for every release of this apiVersion. Pure.
+
+Every key is always there; what is not known is null or an empty list. Keys may be added, none is renamed or taken away.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from typing import Any
+
+from solera.cli import times
+from solera.cli.explain import Explanation
+from solera.cli.request import Outcome
+from solera.cli.view import Deployment
+
+API_VERSION = "cli.solera.dev/v1"
+
+_LEFT_OUT = frozenset({"uid", "resource_version", "approval_steps", "step_weights", "rollout"})
+
+
+def text(document: Any, *, compact: bool = False) -> str:
+    """As printed: indented by two, or on one line for a stream."""
+    return json.dumps(document, ensure_ascii=False, indent=None if compact else 2)
+
+
+def deployment(d: Deployment) -> dict[str, Any]:
+    """One LLMDeployment, kind `LLMDeploymentView`. `rollout` is null unless one is in progress; its `step` counts from 1."""
+    body = {_camel(f.name): _plain(getattr(d, f.name)) for f in fields(d) if f.name not in _LEFT_OUT}
+    return {"apiVersion": API_VERSION, "kind": "LLMDeploymentView", "ready": d.ready, **body, "rollout": _rollout(d)}
+
+
+def listing(deployments: Iterable[Deployment]) -> dict[str, Any]:
+    """Several of them, kind `LLMDeploymentViewList`."""
+    return {"apiVersion": API_VERSION, "kind": "LLMDeploymentViewList", "items": [deployment(d) for d in deployments]}
+
+
+def change(kind: str, d: Deployment) -> dict[str, Any]:
+    """One line of `get -w -o json`, kind `Change`: `type` is Shown or Deleted."""
+    return {"apiVersion": API_VERSION, "kind": "Change", "type": kind, "object": deployment(d)}
+
+
+def explanation(d: Deployment, e: Explanation) -> dict[str, Any]:
+    """The answer of explain, kind `Explanation`."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Explanation",
+        "namespace": d.namespace,
+        "name": d.name,
+        "cause": e.cause,
+        "sentence": e.sentence,
+        "evidence": list(e.lines),
+        "command": e.command,
+    }
+
+
+def outcome(d: Deployment, o: Outcome) -> dict[str, Any]:
+    """The answer of promote and abort, kind `RequestResult`. `accepted` is null while the operator has not answered."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "RequestResult",
+        "namespace": d.namespace,
+        "name": d.name,
+        "verb": str(o.request.verb),
+        "candidate": _plain(d.candidate),
+        "step": o.request.step + 1,
+        "request": str(o.request),
+        "handled": o.handled,
+        "accepted": o.accepted,
+        "message": o.message,
+    }
+
+
+def _rollout(d: Deployment) -> dict[str, Any] | None:
+    r = d.rollout
+    if r is None or not d.in_rollout:
+        return None
+    body: dict[str, Any] = _plain(r)
+    return body | {
+        "step": None if r.step is None else r.step + 1,
+        "approvedSteps": [s + 1 for s in r.approved_steps],
+        "waitsForApproval": d.waits_for_approval,
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return times.stamp(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {_camel(f.name): _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.rstrip("_").split("_")
+    return head + "".join(part.capitalize() for part in rest)

@@ -1,0 +1,191 @@
+"""promote and abort: a request annotation that the operator answers.
+
+The annotation is `solera.dev/request: <verb>@<candidate hash>/<step>#<nonce>`. Hash and step come from the status that the person
+has seen, so that a click that comes late can never promote something newer; the nonce lets a second click count.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import click
+
+from solera.cli.client import Client, Object
+from solera.cli.errors import Conflict, NothingToDo, Unreachable
+from solera.cli.reading import REQUEST_ANNOTATION, read
+from solera.cli.view import Deployment, Event
+
+POLL_SECONDS = 0.5
+WRITE_TRIES = 5
+
+_ANSWERS = frozenset({"RequestRefused", "Approved", "Aborted"})
+
+
+class Verb(StrEnum):
+    """What a person may ask of a rollout."""
+
+    PROMOTE = "promote"
+    ABORT = "abort"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. `step` counts from 0; 0 as well before the first step is in force."""
+
+    verb: Verb
+    hash: str
+    step: int
+    nonce: str
+
+    def __str__(self) -> str:
+        return f"{self.verb}@{self.hash}/{self.step}#{self.nonce}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it. `accepted` is None as long as the operator has not answered."""
+
+    request: Request
+    handled: bool
+    accepted: bool | None
+    message: str
+
+
+def promote(d: Deployment, step: int | None, nonce: str) -> Request:
+    """The approval of the step in force. `step` (from 1, as people count) must be that very step when it is given.
+
+    Raises:
+        NothingToDo: no rollout, or nothing in it waits for an approval.
+        click.UsageError: there is no such step.
+    """
+    version, hash_ = _candidate(d)
+    r = d.rollout
+    if step is not None and r and r.steps and not 1 <= step <= r.steps:
+        raise click.UsageError(f"--step {step}: this rollout has the steps 1 to {r.steps}")
+    if r is None or r.step is None:
+        raise NothingToDo(f"{version} gets no requests yet ({d.state}): no step waits for approval")
+    if step is not None and step != r.step + 1:
+        raise NothingToDo(f"--step {step}: not in force, {version} is at {d.step_text}")
+    if r.step in r.approved_steps:
+        raise NothingToDo(f"{d.step_text} of {version} is approved already")
+    if not d.waits_for_approval:
+        waits = f": {r.message}" if r.message else ""
+        raise NothingToDo(f"{d.step_text} of {version} needs no approval, it goes on by itself{waits}")
+    return Request(Verb.PROMOTE, hash_, r.step, nonce)
+
+
+def abort(d: Deployment, nonce: str) -> Request:
+    """The request to roll the candidate back.
+
+    Raises:
+        NothingToDo: no rollout, or its candidate has been rejected already.
+    """
+    _, hash_ = _candidate(d)
+    return Request(Verb.ABORT, hash_, (d.rollout.step if d.rollout else None) or 0, nonce)
+
+
+def _candidate(d: Deployment) -> tuple[str, str]:
+    if d.observed_generation < 0:
+        raise NothingToDo(f"the operator has not looked at {d.name} yet: no rollout is in progress")
+    if d.candidate is None:
+        carries = f": {d.stable.version} carries the requests" if d.stable else ": nothing serves yet"
+        if d.state == "RollingBack" and d.draining:
+            carries = f": {d.draining[0].version} is being rolled back already"
+        raise NothingToDo(f"no rollout of {d.name} is in progress{carries}")
+    return d.candidate.version, d.candidate.hash
+
+
+def write(client: Client, obj: Object, request: Request, sleep: Callable[[float], None]) -> Object:
+    """Put the request on the object that was read, and return the object as it was just before.
+
+    Status is written often during a rollout, so a conflict is tried again, but only as long as the same candidate is at the same step.
+
+    Raises:
+        Conflict: it is not, or the object is written without pause.
+        Refused, NotFound, Unreachable: see `client`.
+    """
+    uid = obj["metadata"].get("uid")
+    for left in reversed(range(WRITE_TRIES)):
+        try:
+            client.annotate(obj, REQUEST_ANNOTATION, str(request))
+        except Conflict:
+            if not left:
+                raise
+            sleep(POLL_SECONDS / 5)
+            meta = obj["metadata"]
+            obj = client.get(meta["namespace"], meta["name"])
+            d = read(obj)
+            if d.uid != uid:
+                raise Conflict(f"{d.name} was deleted and made anew while you asked: look again") from None
+            step = (d.rollout.step if d.rollout else None) or 0
+            if d.candidate is None or d.candidate.hash != request.hash or step != request.step:
+                now_at = (
+                    f"{d.candidate.version} is at {d.step_text or d.state}" if d.candidate else "the rollout is over"
+                )
+                raise Conflict(f"the rollout went on while you asked ({now_at}): look again") from None
+        else:
+            return obj
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def wait(
+    client: Client,
+    before: Deployment,
+    request: Request,
+    *,
+    seconds: float,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+) -> Outcome:
+    """Read the object until the operator has answered the request, at most `seconds` long.
+
+    Raises:
+        Conflict: another request took its place before the operator saw it.
+        NotFound: the object is gone.
+    """
+    ends = clock() + seconds
+    trouble = ""
+    while True:
+        try:
+            d = read(client.get(before.namespace, before.name))
+        except Unreachable as error:
+            trouble = f" ({error.message})"
+        else:
+            trouble = ""
+            if d.last_handled_request == str(request):
+                new = _added(before, d)
+                return Outcome(request, True, _took_effect(new, d, request), _answer(new, d))
+            if d.request != str(request):
+                raise Conflict(
+                    f"another request took the place of this one before the operator saw it: {d.request or 'none'}"
+                )
+        if clock() >= ends:
+            return Outcome(request, False, None, f"the operator has not answered within {seconds:g}s{trouble}")
+        sleep(min(POLL_SECONDS, max(0.0, ends - clock())))
+
+
+def _took_effect(new: list[Event], d: Deployment, request: Request) -> bool:
+    """Did the operator do it? It says so in the history that it writes together with the echo; status must not contradict it."""
+    if any(e.event == "RequestRefused" for e in new):
+        return False
+    same = d.candidate is not None and d.candidate.hash == request.hash
+    if request.verb is Verb.ABORT:
+        return not same
+    r = d.rollout
+    return not same or (r is not None and (request.step in r.approved_steps or (r.step or 0) > request.step))
+
+
+def _added(before: Deployment, after: Deployment) -> list[Event]:
+    """What came to the history since; it is bounded, so old entries may have left it."""
+    return list((Counter(after.history) - Counter(before.history)).elements())
+
+
+def _answer(new: list[Event], after: Deployment) -> str:
+    """The operator's words: what it added to the history about requests, else anything that it added, else on the rollout."""
+    said = [e for e in new if e.event in _ANSWERS] or new
+    if said:
+        return "; ".join(e.message or e.event for e in said)
+    return (after.rollout.message if after.rollout else None) or "the operator handled the request and gave no reason"

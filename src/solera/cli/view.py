@@ -1,0 +1,193 @@
+"""One LLMDeployment as the command line sees it: plain frozen data. `reading.py` makes it from the raw object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One Kubernetes condition."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One revision. For one without traffic `since` says since when, for the previous one `until` how long it is kept warm."""
+
+    version: str
+    revision: str
+    hash: str
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One backend of the observed route, `weight` in percent."""
+
+    version: str
+    revision: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The rollout in progress. `step` and `approved_steps` count from 0, as in status."""
+
+    id: str
+    from_: str | None
+    to: str | None
+    started_at: datetime | None
+    step: int | None
+    steps: int | None
+    weight: int | None
+    step_started_at: datetime | None
+    approved_steps: tuple[int, ...]
+    reason: str | None
+    message: str | None
+    observed_share: str | None
+    held_since: datetime | None
+    evidence_at: datetime | None  # when the figures under guardrails were taken
+
+
+@dataclass(frozen=True, slots=True)
+class Guardrail:
+    """What the evidence says about one guardrail; shares are texts as the operator wrote them (`0.4%`)."""
+
+    name: str
+    metric: str | None
+    verdict: str | None
+    estimate: str | None
+    low: str | None
+    high: str | None
+    limit: str | None
+    samples: int | None
+    bad: int | None
+    source: str | None
+    reason: str | None
+    message: str | None
+    forecast: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Where one version stands in its life. `weight` is its share in the observed route, in percent."""
+
+    name: str
+    phase: str | None
+    weight: int
+    uri: str | None
+    model_revision: str | None
+    deprecated_at: datetime | None
+    retires_at: datetime | None
+    retired_at: datetime | None
+    late_by: str | None
+    successor: str | None
+    on_retirement: str | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A revision that was rolled back."""
+
+    version: str
+    hash: str
+    at: datetime | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the history."""
+
+    at: datetime | None
+    event: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Everything that the verbs show or ask about. Lists in history and rejected are newest last."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    observed_generation: int
+    created_at: datetime | None
+    deleted_at: datetime | None
+    team: str | None
+    contact: str | None
+    serve: str | None
+    approval_steps: tuple[int, ...]  # steps of spec.rollout.steps, from 0, with `pause.until: Approved`
+    step_weights: tuple[int, ...]
+    conditions: tuple[Condition, ...]
+    state: str | None
+    model_name: str | None
+    effective_version: str | None
+    stable: Ref | None
+    candidate: Ref | None
+    previous: Ref | None
+    draining: tuple[Ref, ...]
+    weight: int | None
+    weights: tuple[Weight, ...]
+    next: str | None
+    next_at: datetime | None
+    rollout: Rollout | None
+    guardrails: tuple[Guardrail, ...]
+    versions: tuple[Version, ...]
+    rejected: tuple[Rejected, ...]
+    history: tuple[Event, ...]
+    request: str | None
+    last_handled_request: str | None
+
+    @property
+    def observed(self) -> bool:
+        """True when the operator has seen this very generation of the spec."""
+        return self.observed_generation >= self.generation
+
+    @property
+    def ready(self) -> str:
+        """True, False or Unknown; Unknown while the operator has not seen the last change."""
+        found = self.condition("Ready")
+        return found.status if found and self.observed else "Unknown"
+
+    @property
+    def waits_for_approval(self) -> bool:
+        """True when the step in force is one that a person must approve, and nobody has yet."""
+        r = self.rollout
+        if r is None or r.step is None or not self.in_rollout or r.step in r.approved_steps:
+            return False
+        return r.step in self.approval_steps or r.reason == "WaitingForApproval"
+
+    @property
+    def in_rollout(self) -> bool:
+        """True from candidate accepted until it is promoted, rejected or withdrawn."""
+        return self.candidate is not None
+
+    @property
+    def step_text(self) -> str | None:
+        """`step 2 of 4 (25%)`: steps count from 1 for people."""
+        r = self.rollout
+        if r is None or r.step is None or not self.in_rollout:
+            return None
+        of = f" of {r.steps}" if r.steps else ""
+        return f"step {r.step + 1}{of}" + (f" ({r.weight}%)" if r.weight is not None else "")
+
+    def condition(self, kind: str) -> Condition | None:
+        """The condition of that type, whatever its status."""
+        return next((c for c in self.conditions if c.type == kind), None)
+
+    def is_true(self, kind: str) -> Condition | None:
+        """The condition, if it is True."""
+        found = self.condition(kind)
+        return found if found and found.status == "True" else None

@@ -1,0 +1,30 @@
+"""The fixtures say what a real operator can say: the API's own models accept every one of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from solera.api import metadata
+from solera.api.llmdeployment import PLURAL, parse
+from solera.api.status import State, Verdict
+from solera.cli import client, reading
+from solera.plan import requests
+from unit.cli.test_cli_explain import CASES
+
+
+@pytest.mark.parametrize("obj", [case[0] for case in CASES.values()], ids=CASES)
+def test_fixtures_fit_the_api(obj: dict[str, Any]) -> None:
+    parse(obj)
+
+
+def test_the_names_that_both_sides_write_are_the_same() -> None:
+    assert (client.GROUP, client.VERSION, client.PLURAL) == (metadata.GROUP, metadata.VERSION, PLURAL)
+    assert reading.REQUEST_ANNOTATION == requests.REQUEST_ANNOTATION
+
+
+def test_the_cases_cover_every_state_and_the_summary_every_verdict() -> None:
+    told = {case[0].get("status", {}).get("state") for case in CASES.values()}
+    assert {str(s) for s in State} <= told
+    assert {str(v) for v in Verdict} == {"Pass", "Fail", "Continue", "NoData", "SharedIncident"}
