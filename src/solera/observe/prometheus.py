@@ -1,0 +1,262 @@
+"""Evidence from a Prometheus: the same raw counters of the same engines, read where somebody else has scraped them already.
+
+One instant query for each metric and round, for the whole cluster, shared by all LLMDeployments that ask with the same ``now``. No
+``rate()``: it reads samples again and extrapolates. Series are matched to pods by their namespace and pod labels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from solera.observe import engines, exposition
+from solera.observe.engines import HISTOGRAMS, HTTP_REQUESTS, SGLANG_REQUESTS, SGLANG_RESPONSES, VLLM_FINISHED
+from solera.observe.exposition import START_TIME, Families
+from solera.observe.fetch import Unreachable
+from solera.observe.metrics import GuardrailQuery, SourceResult, Target, Unreadable
+from solera.plan.evidence import Reading
+
+COUNTERS = {"vLLM": (VLLM_FINISHED, HTTP_REQUESTS), "SGLang": (SGLANG_RESPONSES, SGLANG_REQUESTS)}
+
+MOST_PODS = 10_000
+
+Series = Sequence[Mapping[str, Any]]
+
+
+class Ask(Protocol):
+    """Answers one instant query; blocks, and is called in a thread."""
+
+    def __call__(self, query: str) -> Series:
+        """The result vector, as Prometheus's HTTP API gives it.
+
+        Raises:
+            Unreachable: no usable answer in time.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the administrator's Prometheus calls the namespace and the name of a pod."""
+
+    namespace: str = "namespace"
+    pod: str = "pod"
+
+
+class PrometheusSource:
+    """Reads pods through the query API of a Prometheus called ``name``. ``timeout`` (seconds) bounds the wait for one query."""
+
+    def __init__(self, name: str, ask: Ask, *, timeout: float = 5.0, labels: Labels | None = None) -> None:
+        self.name = name
+        self._ask = ask
+        self._timeout = timeout
+        self._labels = labels or Labels()
+        self._round: datetime | None = None
+        self._answers: dict[str, asyncio.Task[Series]] = {}
+        self._one_at_a_time = asyncio.Lock()
+        # A thread of its own: one that hangs in a name look-up must not take those of others, and must not become many.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"prometheus-{name}")
+        self._read_at: dict[str, datetime] = {}
+
+    async def read(
+        self, targets: Sequence[Target], guardrails: Sequence[GuardrailQuery], now: datetime
+    ) -> SourceResult:
+        """See ``MetricSource``. A pod whose newest sample was read before gives no reading: nothing new is known of it."""
+        if self._round != now:
+            self._round, self._answers = now, {}
+        shown = sorted({t.engine for t in targets} & set(COUNTERS))
+        try:
+            by_pod, sampled = await self._collect(shown, guardrails, now)
+        except Unreachable as error:
+            return SourceResult(errors={self.name: str(error)})
+        except Unreadable as error:
+            return SourceResult(errors={self.name: f"Unreadable: Prometheus {self.name}: {error}"})
+        readings: list[Reading] = []
+        errors: dict[str, str] = {}
+        unmeasurable: dict[str, str] = {}
+        for target in targets:
+            if target.engine not in COUNTERS:
+                unmeasurable.update((g.name, f"{target.engine} has no counters that are known") for g in guardrails)
+                continue
+            found, at = by_pod.get((target.namespace, target.pod)), sampled.get((target.namespace, target.pod))
+            if isinstance(found, Unreadable):
+                errors[target.instance] = f"Unreadable: {target.pod} in Prometheus {self.name}: {found}"
+            elif found is None or at is None:
+                errors[target.instance] = f"NoData: Prometheus {self.name} has no series of pod {target.pod}"
+            else:
+                try:
+                    measured = engines.measure(found, target.engine, guardrails)
+                except Unreadable as error:
+                    errors[target.instance] = f"Unreadable: {target.pod} in Prometheus {self.name}: {error}"
+                    continue
+                unmeasurable.update(measured.unmeasurable)
+                if measured.absent:
+                    errors[target.instance] = f"NoData: Prometheus {self.name}: {'; '.join(measured.absent.values())}"
+                if measured.counters and self._is_new(target.instance, at):
+                    begun = exposition.started(found) or (f"{target.started.timestamp():.2f}" if target.started else "")
+                    readings.append(
+                        Reading(at, "prometheus", target.revision, target.instance, begun, measured.counters)
+                    )
+        return SourceResult(tuple(readings), errors, unmeasurable)
+
+    def close(self) -> None:
+        """Give up the thread; a query in it ends by its own timeout."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _is_new(self, instance: str, at: datetime) -> bool:
+        """True once for each sample of a pod."""
+        new = self._read_at.pop(instance, None) != at
+        self._read_at[instance] = at
+        if len(self._read_at) > MOST_PODS:
+            del self._read_at[next(iter(self._read_at))]
+        return new
+
+    async def _collect(
+        self, shown: Sequence[str], guardrails: Sequence[GuardrailQuery], now: datetime
+    ) -> tuple[dict[tuple[str, str], Families | Unreadable], dict[tuple[str, str], datetime]]:
+        by_pod: dict[tuple[str, str], Families | Unreadable] = {}
+        sampled: dict[tuple[str, str], datetime] = {}
+        pods = f'{self._labels.namespace}!="",{self._labels.pod}!=""'
+        plain = [name for engine in shown for name in COUNTERS[engine]] + [START_TIME] * bool(shown)
+        for name in plain:
+            self._sort(by_pod, name, await self._query(f"{name}{{{pods}}}"))
+        for engine in shown:
+            for histogram, seconds in _thresholds(engine, guardrails):
+                await self._histogram(by_pod, histogram, seconds, pods)
+            first, spare = COUNTERS[engine]
+            requests = first if engine == "vLLM" else f"{first},{spare}"
+            for name in requests.split(","):
+                for series in await self._query(f"timestamp({name}{{{pods}}})"):
+                    at = datetime.fromtimestamp(_value(name, series), UTC)
+                    pod = self._pod(series)
+                    sampled[pod] = max(at, sampled.get(pod, at))
+        return by_pod, {pod: min(at, now) for pod, at in sampled.items()}
+
+    async def _histogram(
+        self, by_pod: dict[tuple[str, str], Families | Unreadable], histogram: str, seconds: float, pods: str
+    ) -> None:
+        """The one bucket that is asked for and the count. All of them only where it does not exist, to say which do."""
+        name = f"{histogram}_bucket"
+        bounds = "|".join(sorted({repr(float(seconds)), f"{seconds:g}"})).replace(".", r"\\.")
+        found = await self._query(f'{name}{{{pods},le=~"{bounds}|[+]Inf"}}')
+        exact = {self._pod(s) for s in found if s["metric"].get("le") != "+Inf"}
+        if exact != {self._pod(s) for s in found}:
+            found = await self._query(f"{name}{{{pods}}}")
+        self._sort(by_pod, name, found)
+
+    def _sort(self, by_pod: dict[tuple[str, str], Families | Unreadable], name: str, result: Series) -> None:
+        for series in result:
+            families = by_pod.setdefault(self._pod(series), Families())
+            if isinstance(families, Families):
+                try:
+                    families.add(name, series["metric"], _value(name, series))
+                except Unreadable as error:
+                    by_pod[self._pod(series)] = error
+
+    def _pod(self, series: Mapping[str, Any]) -> tuple[str, str]:
+        metric = series["metric"]
+        return metric.get(self._labels.namespace, ""), metric.get(self._labels.pod, "")
+
+    async def _query(self, query: str) -> Series:
+        """The answer of this round to ``query``; asked once, whoever needs it."""
+        task = self._answers.get(query)
+        if task is None:
+            task = self._answers[query] = asyncio.create_task(self._ask_once(query))
+        return await asyncio.shield(task)
+
+    async def _ask_once(self, query: str) -> Series:
+        async with self._one_at_a_time:  # a slow server must not be asked by many threads at once
+            try:
+                async with asyncio.timeout(self._timeout + 1.0):
+                    return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, query)
+            except TimeoutError:
+                raise Unreachable(f"Prometheus {self.name} gave no complete answer within {self._timeout:g}s") from None
+
+
+def _thresholds(engine: str, guardrails: Iterable[GuardrailQuery]) -> Iterable[tuple[str, float]]:
+    for guardrail in guardrails:
+        histogram = HISTOGRAMS[engine].get(guardrail.metric)
+        if histogram is not None and guardrail.slower_than is not None:
+            yield histogram, guardrail.slower_than
+
+
+def _value(name: str, series: Mapping[str, Any]) -> float:
+    try:
+        return float(series["value"][1])
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise Unreadable(f"{name} has no value") from None
+
+
+def connect(
+    name: str,
+    url: str,
+    *,
+    timeout: float,
+    max_bytes: int,
+    token_file: str | None = None,
+    ca_file: str | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Ask:
+    """An ``Ask`` on prometheus-api-client, which has neither a timeout nor a bound of its own and retries for seconds.
+
+    The library is imported here, since only those who declare a Prometheus should pay for it.
+    """
+    import requests  # noqa: PLC0415
+    from prometheus_api_client import PrometheusApiClientException, PrometheusConnect  # noqa: PLC0415
+    from urllib3.util.retry import Retry  # noqa: PLC0415
+
+    class BoundedSession(requests.Session):
+        """A session that reads an answer only as long as time and bytes last."""
+
+        def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+            ends = clock() + timeout
+            response = super().send(request, **{**kwargs, "stream": True, "allow_redirects": False})
+            parts: list[bytes] = []
+            size = 0
+            for part in response.iter_content(1 << 16):
+                size += len(part)
+                if size > max_bytes:
+                    response.close()
+                    raise Unreachable(f"the answer of Prometheus {name} is longer than {max_bytes} bytes")
+                if clock() > ends:
+                    response.close()
+                    raise Unreachable(f"Prometheus {name} gave no complete answer within {timeout:g}s")
+                parts.append(part)
+            response._content = b"".join(parts)  # what the library's own reading would have left here  # noqa: SLF001
+            return response
+
+    session = BoundedSession()
+    session.trust_env = False
+    session.verify = ca_file or True
+    once = Retry(total=0, connect=0, read=0, redirect=0, status=0, other=0)
+    client = PrometheusConnect(url, retry=once, session=session, timeout=timeout, method="POST")
+
+    def ask(query: str) -> Series:
+        try:
+            if token_file is not None:
+                client.headers = {"Authorization": f"Bearer {Path(token_file).read_text().strip()}"}
+            result = client.custom_query(query)
+        except PrometheusApiClientException as error:
+            raise Unreachable(f"Prometheus {name} refuses: {str(error)[:200]}") from None
+        except requests.exceptions.Timeout:
+            raise Unreachable(f"Prometheus {name} gave no complete answer within {timeout:g}s") from None
+        except (requests.exceptions.RequestException, OSError, ValueError, KeyError, TypeError) as error:
+            raise Unreachable(f"Prometheus {name}: {_short(error)}") from None
+        if not isinstance(result, list):
+            raise Unreachable(f"Prometheus {name} gave no vector")
+        return cast("Series", result)
+
+    return ask
+
+
+def _short(error: BaseException) -> str:
+    """The innermost cause, without the chain of wrappers around it."""
+    while isinstance(inner := (error.args[0] if error.args else None) or error.__cause__, BaseException):
+        error = inner
+    reason = getattr(error, "reason", None)
+    return _short(reason) if isinstance(reason, BaseException) else (str(error) or type(error).__name__)[:200]

@@ -1,0 +1,94 @@
+"""From a plan to what the collector should read: which pods, for which guardrails, from which source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from solera.api.defaults import model_name, resolve_rollout
+from solera.api.llmdeployment import LLMDeployment, parse
+from solera.errors import SoleraError
+from solera.observe.metrics import GuardrailQuery, Target
+from solera.observe.probe import ProbeTarget
+from solera.plan.types import Observation, ObservedPod, ObservedRevision, Plan
+
+ENGINE_ANNOTATION = "solera.dev/engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is wanted for one LLMDeployment. ``source`` is the name in `spec.rollout.metrics.source`.
+
+    ``alive`` are all its pods, by uid, each with the start of its engine's container (None while that does not run).
+    """
+
+    targets: tuple[Target, ...] = ()
+    guardrails: tuple[GuardrailQuery, ...] = ()
+    source: str = "Direct"
+    probes: tuple[ProbeTarget, ...] = ()
+    alive: Mapping[str, datetime | None] = field(default_factory=dict)
+
+
+def request_of(observation: Observation, plan: Plan) -> Request:
+    """Everything that ``plan`` wants measured or probed, as far as its pods run; nothing for a spec that cannot be read."""
+    alive = {pod.uid: pod.started for revision in observation.revisions.values() for pod in revision.pods}
+    if not plan.measure and not plan.probe:
+        return Request(alive=alive)
+    try:
+        obj = parse(observation.custom_resource)
+    except SoleraError:
+        return Request(alive=alive)
+    rollout = resolve_rollout(obj.spec.rollout)
+    queries = tuple(
+        GuardrailQuery(
+            g.name,
+            g.metric.value,
+            None if g.slower_than is None else g.slower_than.total_seconds(),
+        )
+        for g in rollout.guardrails
+    )
+    return Request(
+        targets=tuple(t for name in plan.measure for t in _targets(observation, name)),
+        guardrails=queries,
+        source=rollout.metrics_source,
+        probes=tuple(p for name in plan.probe for p in _probes(observation, name, obj)),
+        alive=alive,
+    )
+
+
+def _targets(observation: Observation, name: str) -> Iterator[Target]:
+    for revision, engine, port, pod, ip in _running(observation, name):
+        yield Target(
+            revision=revision.name,
+            instance=pod.uid,
+            ip=ip,
+            port=port,
+            namespace=observation.owner.namespace,
+            service=revision.name,
+            engine=engine,
+            pod=pod.name,
+            started=pod.started,
+            answered=pod.answered,
+            expected=pod.ready and not pod.terminating,
+        )
+
+
+def _probes(observation: Observation, name: str, obj: LLMDeployment) -> Iterator[ProbeTarget]:
+    for _, _, port, pod, ip in _running(observation, name):
+        if not pod.terminating:
+            yield ProbeTarget(pod.uid, ip, port, model_name(obj), pod.name, pod.started)
+
+
+def _running(observation: Observation, name: str) -> Iterator[tuple[ObservedRevision, str, int, ObservedPod, str]]:
+    """The pods of a revision whose engine runs, with the engine's name and port as they were when the revision was rendered."""
+    revision = observation.revisions.get(name)
+    kept = None if revision is None else revision.controller_revision
+    if revision is None or kept is None:
+        return
+    template = kept["data"]["podTemplate"]
+    engine = template["metadata"]["annotations"][ENGINE_ANNOTATION]
+    port = template["spec"]["containers"][0]["ports"][0]["containerPort"]
+    for pod in revision.pods:
+        if pod.ip is not None and pod.started is not None:
+            yield revision, engine, port, pod, pod.ip
