@@ -232,6 +232,18 @@ def test_a_failed_successor_leaves_the_old_version_serving_and_overdue() -> None
     assert world.lost == 0
 
 
+def test_the_successor_takes_over_on_the_date_although_serve_names_a_rejected_version() -> None:
+    world = retiring(None, seconds=500, before="200s", successor="v4")
+    world.until(settled("v1"))
+    world.edit(serve="v3")
+    world.until(lambda w: w.reason("Stalled") == "RolledBack" and w.running() == {"v1"})
+    world.until(lambda w: settled("v4")(w) and phase(w, "v1") == "Retired")
+    assert world.now <= START + timedelta(seconds=510)
+    world.run(100)
+    assert world.running() == {"v4"}
+    assert world.lost == 0
+
+
 def test_a_version_past_its_date_is_never_started() -> None:
     world = retiring("Hold", seconds=-10, successor=None)
     world.run(30)

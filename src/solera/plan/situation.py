@@ -117,6 +117,12 @@ def gather(observation: Observation, intent: Intent, memory: Memory) -> Situatio
     now = observation.now
     lives = {name: version.life for name, version in intent.versions.items()}
     effective = effective_version(intent.serve, lives, memory, now)
+    stable = memory.stable
+    if stable is not None and stable.version in lives and _was_rejected(intent, memory, effective):
+        # What the spec asks for was rolled back, so stable serves on; its own dates still count, and so does its successor.
+        following = effective_version(stable.version, lives, memory, now)
+        if following != stable.version and not _was_rejected(intent, memory, following):
+            effective = following
     target, problem, refusing = _target(observation, intent, memory, effective)
     progress = _progress(observation, memory)
     verdicts, judgement = _judgement(observation, intent, memory)
@@ -133,6 +139,11 @@ def gather(observation: Observation, intent: Intent, memory: Memory) -> Situatio
         verdicts,
         judgement,
     )
+
+
+def _was_rejected(intent: Intent, memory: Memory, version: str) -> bool:
+    wanted = intent.versions[version]
+    return memory.is_rejected(wanted.ref.hash, wanted.operational) is not None
 
 
 def _target(
