@@ -105,15 +105,12 @@ class Informer:
                 self._backoff = FIRST_BACKOFF
             except Gone as error:
                 self._version, why = "", str(error)
-            except Invalid as error:
-                if not (self._streamed_list and not self._version):
-                    raise
-                self._streamed_list, why = (
-                    False,
-                    f"no streamed list: {error}",
-                )  # before Kubernetes 1.34, or switched off
             except KubeError as error:
                 why = self.problem = self._explain(error)
+                if isinstance(error, Invalid) and not self._version:
+                    self._streamed_list = False  # before Kubernetes 1.34, or switched off
+                elif _FUTURE in error.message:
+                    self._version = ""
             self._on_restart(self.kind, why)
             await self._sleep(self._backoff * (0.5 + self._jitter()))
             self._backoff = min(self._backoff * 2, LAST_BACKOFF)

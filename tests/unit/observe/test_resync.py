@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from solera.errors import Unavailable
+from solera.observe.resync import Resync
+from solera.observe.store import Store
+from twin.kube import MemoryKube
+from twin.objects import KEY, NAMESPACE, llmdeployment
+
+
+class Rig:
+    def __init__(self, **options: Any) -> None:
+        self.kube = MemoryKube()
+        self.store = Store(lambda _key: None)
+        self.pauses: list[float] = []
+        self.time = 50.0
+        self.resync = Resync(
+            self.kube, self.store, clock=lambda: self.time, sleep=self._sleep, jitter=lambda: 0.5, **options
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    def put(self, name: str = "chat", *, heard: bool = True, **kwargs: Any) -> dict[str, Any]:
+        live = self.kube.put(llmdeployment(name, uid=f"uid-{name}", **kwargs))
+        if heard:
+            self.store.upsert("LLMDeployment", live)
+        return live
+
+
+async def test_what_was_deleted_unseen_is_forgotten() -> None:
+    rig = Rig()
+    rig.put("stays")
+    rig.put("ghost")
+    rig.kube.remove("LLMDeployment", NAMESPACE, "ghost")
+    await rig.resync.check()
+    assert rig.store.keys() == ((NAMESPACE, "stays"),)
+
+
+async def test_what_is_newer_than_the_list_is_kept() -> None:
+    rig = Rig()
+    rig.put("stays")
+    rig.store.upsert("LLMDeployment", llmdeployment("just-created", version="99999"))
+    await rig.resync.check()
+    assert set(rig.store.keys()) == {(NAMESPACE, "stays"), (NAMESPACE, "just-created")}
+
+
+async def test_pages_are_put_together() -> None:
+    rig = Rig()
+    rig.kube.page = 2
+    for name in ("a", "b", "c", "d", "e"):
+        rig.put(name)
+    await rig.resync.check()
+    assert len(rig.store.keys()) == 5
+
+
+async def test_only_the_own_namespaces_are_asked_and_pruned() -> None:
+    rig = Rig(namespaces=("other",))
+    rig.put("chat")
+    rig.kube.remove("LLMDeployment", *KEY)
+    await rig.resync.check()
+    assert rig.store.keys() == (KEY,)
+
+
+async def test_behind_since_the_first_look_that_saw_it() -> None:
+    rig = Rig()
+    live = rig.put(heard=False)
+    await rig.resync.check()
+    assert rig.resync.behind_since == 50.0
+    rig.time = 70.0
+    await rig.resync.check()
+    assert rig.resync.behind_since == 50.0
+    rig.store.upsert("LLMDeployment", live)
+    await rig.resync.check()
+    assert rig.resync.behind_since is None
+
+
+async def test_an_older_version_counts_as_behind() -> None:
+    rig = Rig()
+    rig.put()
+    rig.kube.edit("LLMDeployment", *KEY, lambda o: o.update(spec={"serve": "v2"}))
+    await rig.resync.check()
+    assert rig.resync.behind_since is not None
+
+
+async def test_synced_only_when_the_store_holds_all() -> None:
+    rig = Rig()
+    live = rig.put(heard=False)
+    task = asyncio.create_task(rig.resync.run())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not rig.resync.synced.is_set()
+    rig.store.upsert("LLMDeployment", live)
+    async with asyncio.timeout(5):
+        await rig.resync.synced.wait()
+    task.cancel()
+
+
+async def test_an_apiserver_that_is_away_is_asked_again() -> None:
+    rig = Rig()
+    left = 3
+
+    def fail(verb: str, kind: str, _name: str) -> None:
+        nonlocal left
+        if left:
+            left -= 1
+            raise Unavailable(f"list {kind}", "connection refused")
+
+    rig.kube.fail = fail
+    task = asyncio.create_task(rig.resync.run())
+    async with asyncio.timeout(5):
+        await rig.resync.synced.wait()
+    assert rig.pauses == [0.2, 0.4, 0.8]
+    assert rig.resync.problem is None
+    task.cancel()
+
+
+async def test_a_repeated_list_by_kopf_is_followed_by_a_look_one_second_later() -> None:
+    rig = Rig()
+    rig.put("ghost")
+    rig.resync.relisted()  # before the first look: kopf's first list
+    task = asyncio.create_task(rig.resync.run())
+    async with asyncio.timeout(5):
+        await rig.resync.synced.wait()
+        rig.kube.remove("LLMDeployment", NAMESPACE, "ghost")
+        lists = len(rig.kube.reads)
+        rig.resync.relisted()
+        rig.resync.relisted()
+        await rig.kube.settle()
+        assert rig.store.keys() == ()
+    assert rig.pauses == [1.0]
+    assert len(rig.kube.reads) == lists + 1
+    task.cancel()
+
+
+@pytest.mark.parametrize("version", ["abc", ""])
+async def test_versions_that_are_no_numbers_prune_nothing_that_may_be_new(version: str) -> None:
+    rig = Rig()
+    rig.store.upsert("LLMDeployment", llmdeployment(version="xyz"))
+    await rig.resync.check()
+    assert rig.store.keys() == (KEY,)
