@@ -1,7 +1,7 @@
 """What every model of the API shares: aliases, strictness, bounded types, and how CEL rules hang on them."""
 
+import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -122,6 +122,7 @@ def rules(*items: Rule) -> dict[str, Any]:
 
 
 def bounded_string(maximum: int, *items: Rule, minimum: int = 1) -> WithJsonSchema:
+    """The schema of a text that is checked by rules rather than by a pattern or a format."""
     return WithJsonSchema({"type": "string", "minLength": minimum, "maxLength": maximum, **(rules(*items))})
 
 
@@ -225,13 +226,28 @@ Quantity = Annotated[
     ),
 ]
 
+
+def text(maximum: int, pattern: str, say: str) -> tuple[Any, ...]:
+    """For `Annotated[str, *text(...)]`: a text of one form, refused in words rather than with a regular expression.
+
+    `pattern` must mean the same to RE2 and to Python, and must not hold a quote.
+    """
+
+    def check(value: str) -> None:
+        if not re.match(pattern, value) or value.endswith("\n"):
+            raise InvalidValue("", f"{value!r} is not possible here: {say}")
+
+    return _checked(check), Field(min_length=1, max_length=maximum), Rule(f"self.matches('{pattern}')", say)
+
+
 LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SUBDOMAIN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=SUBDOMAIN)]
 """The name of another object in the cluster."""
-Label = Annotated[str, Field(min_length=1, max_length=63, pattern=LABEL)]
-VersionName = Annotated[str, Field(min_length=1, max_length=20, pattern=LABEL)]
+SAY_LABEL = "write lower-case letters, digits and -, with a letter or digit at both ends"
+Label = Annotated[str, *text(63, LABEL, SAY_LABEL)]
+VersionName = Annotated[str, *text(20, LABEL, SAY_LABEL)]
 ShortText = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -255,31 +271,3 @@ Reason = Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Z][A-Za-
 """One CamelCase word for machines."""
 Timestamp = Annotated[str, Field(max_length=40)]
 """A time written by the operator, see `format_time`."""
-
-__all__ = [
-    "ATOMIC",
-    "ATOMIC_MAP",
-    "Date",
-    "Duration",
-    "Extension",
-    "Label",
-    "Limit",
-    "Message",
-    "ObjectName",
-    "PositiveDuration",
-    "Quantity",
-    "Ratio",
-    "Reason",
-    "RiskShare",
-    "Rule",
-    "ShortText",
-    "SpecModel",
-    "StatusModel",
-    "StrEnum",
-    "Timestamp",
-    "VersionName",
-    "clip",
-    "map_list",
-    "newest",
-    "rules",
-]

@@ -114,7 +114,7 @@ def _successors(versions: tuple[Version, ...]) -> None:
 def _hostnames(spec: LLMDeploymentSpec) -> None:
     for i, hostname in enumerate(spec.traffic.gateway.hostnames or ()):
         if re.match("^[0-9]{1,3}([.][0-9]{1,3}){3}$", hostname):
-            raise InvalidSpec(f"spec.traffic.gateway.hostnames[{i}]", say.SAY_HOSTNAME)
+            raise InvalidSpec(f"spec.traffic.gateway.hostnames[{i}]", say.SAY_NOT_AN_ADDRESS)
 
 
 def _rollout(rollout: Rollout) -> None:
@@ -132,11 +132,9 @@ def _rollout(rollout: Rollout) -> None:
 
 
 def _step(path: str, step: Step) -> None:
-    if (
-        step.min_duration
-        and step.max_duration
-        and parse_duration(step.max_duration) <= parse_duration(step.min_duration)
-    ):
+    least = [step.min_duration, step.pause.until if step.pause and step.pause.until != "Approved" else None]
+    longest = step.max_duration
+    if longest and any(text and parse_duration(longest) <= parse_duration(text) for text in least):
         raise InvalidSpec(f"{path}.maxDuration", say.SAY_STEP_TIMES)
 
 

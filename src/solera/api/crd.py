@@ -1,4 +1,7 @@
-"""Generates the CustomResourceDefinitions from the models: `python -m solera.api.crd [--check] [FOLDER]` (default `crds`)."""
+"""Generates the CustomResourceDefinitions from the models: `python -m solera.api.crd [--check] [FOLDER...]`.
+
+Without a folder it writes `crds` and the copy that the chart installs.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from solera.errors import SoleraError
 
 HEADER = "# Made from the models in src/solera/api by `python -m solera.api.crd`. Do not edit.\n"
 MAX_BYTES = 100_000
+FOLDERS = ["crds", "charts/solera/files/crds"]
 _READY = '.status.conditions[?(@.type=="Ready")]'
 
 
@@ -80,8 +84,7 @@ def _object(schema: Schema, *parts: str) -> Schema:
         "apiVersion": {"type": "string", "description": "Version of the API."},
         "kind": {"type": "string", "description": "Kind of the object."},
         "metadata": {
-            "type": "object",
-            "description": "Standard metadata.",
+            "type": "object",  # a description of its own is refused: the apiserver has one
             "properties": {
                 "name": {
                     "type": "string",
@@ -152,19 +155,18 @@ def render() -> dict[str, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the definitions, or with `--check` say which of the files in the folder are not up to date (exit code 1)."""
+    """Write the definitions, or with `--check` say which of the files are not up to date (exit code 1)."""
     check = "--check" in arguments
-    folders = [argument for argument in arguments if argument != "--check"]
-    folder = Path(folders[0] if folders else "crds")
+    folders = [argument for argument in arguments if argument != "--check"] or FOLDERS
     stale = []
     for name, text in render().items():
-        path = folder / name
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            continue
-        stale.append(str(path))
-        if not check:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+        for path in (Path(folder) / name for folder in folders):
+            if path.exists() and path.read_text(encoding="utf-8") == text:
+                continue
+            stale.append(str(path))
+            if not check:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
     if check and stale:
         sys.stderr.write(f"not up to date: {', '.join(stale)}; run `python -m solera.api.crd`\n")
         return 1

@@ -250,7 +250,9 @@ def resolve_rollout(rollout: Rollout | None) -> ResolvedRollout:
 
 def _step(step: Step) -> ResolvedStep:
     approval = step.pause is not None and step.pause.until == "Approved"
-    least = _duration(step.min_duration, MIN_DURATION)
+    longest = parse_duration(step.max_duration) if step.max_duration else None
+    # Who allows a minute at most does not mean the two minutes at least that others get.
+    least = _duration(step.min_duration, MIN_DURATION if longest is None else min(MIN_DURATION, longest))
     if step.pause and not approval:
         least = max(least, parse_duration(step.pause.until))
     return ResolvedStep(
@@ -258,7 +260,7 @@ def _step(step: Step) -> ResolvedStep:
         min_duration=least,
         min_requests=MIN_REQUESTS if step.min_requests is None else step.min_requests,
         # A step that may take two hours by default, but must take a day, has a day and two hours.
-        max_duration=parse_duration(step.max_duration) if step.max_duration else least + MAX_DURATION,
+        max_duration=least + MAX_DURATION if longest is None else longest,
         needs_approval=approval,
     )
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from solera.api.base import LABEL, SUBDOMAIN
+from solera.api.base import LABEL, SAY_LABEL, SUBDOMAIN
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-_LABEL_FORM = "only lower-case letters, digits and -, starting and ending with a letter or digit"
-_SAY_PATTERN = {
-    LABEL: _LABEL_FORM,
-    SUBDOMAIN: _LABEL_FORM.replace("digits and -", "digits, - and ."),
-}
+_SAY_PATTERN = {LABEL: SAY_LABEL, SUBDOMAIN: SAY_LABEL.replace("digits and -", "digits, - and .")}
 # Branches that pydantic names in a location although they are no field (the two halves of int | str).
 _NOT_A_FIELD = frozenset({"int", "str"})
 

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from solera.api import checks
 from solera.api import rules as cel
-from solera.api.base import SpecModel, VersionName, map_list, rules
+from solera.api.base import SpecModel, VersionName, map_list, rules, text
 from solera.api.errors import InvalidSpec
 from solera.api.explain import in_user_words
 from solera.api.metadata import API_VERSION, GROUP, VERSION, Metadata
@@ -14,6 +14,7 @@ from solera.api.spec import Owner, Template, Version
 from solera.api.status import LLMDeploymentStatus
 from solera.api.traffic import Rollout, Traffic
 
+SAY_MODEL_NAME = "write letters, digits, ., _, :, / and -, with a letter or digit first"
 KIND = "LLMDeployment"
 PLURAL = "llmdeployments"
 
@@ -27,9 +28,7 @@ class LLMDeploymentSpec(SpecModel):
     """Who answers for this model."""
     serve: VersionName
     """Name of the version that should carry the traffic. Changing it starts a rollout."""
-    model_name: Annotated[str, Field(min_length=1, max_length=128, pattern="^[A-Za-z0-9][A-Za-z0-9._:/-]*$")] | None = (
-        None
-    )
+    model_name: Annotated[str, *text(128, "^[A-Za-z0-9][A-Za-z0-9._:/-]*$", SAY_MODEL_NAME)] | None = None
     """Name under which all versions are asked for, in the field model of a request; the name of this object when left out."""
     template: Template | None = None
     """What all versions share."""

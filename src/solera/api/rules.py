@@ -15,6 +15,12 @@ from solera.api.base import Rule
 from solera.api.errors import InvalidValue
 from solera.api.scalars import DATE, DURATION, SAY_DURATION, parse_duration
 
+
+def _literal(text: str) -> str:
+    """A CEL string literal."""
+    return "'" + text.replace("'", "\\'") + "'"
+
+
 # --- the model -------------------------------------------------------------------------------------------------------
 
 SAY_MODEL_URI = "write hf://ORG/NAME, pvc://CLAIM/PATH, or image:///PATH for weights inside the engine's image"
@@ -43,7 +49,6 @@ MODEL_URI = (
     Rule(
         f"self.matches('{MODEL_URI_FORM}')",
         SAY_MODEL_URI,
-        f"'%s names no model that can be served: {SAY_MODEL_URI.replace(chr(39), chr(92) + chr(39))}'.format([self])",
     ),
 )
 HF_NEEDS_REVISION = Rule(
@@ -68,7 +73,7 @@ ONE_ENV_SOURCE = Rule("has(self.secretKeyRef) != has(self.configMapKeyRef)", SAY
 
 # --- lifecycle -------------------------------------------------------------------------------------------------------
 
-SAY_REDIRECT = "onRetirement: Redirect needs successor: the version that answers from retiresAt on"
+SAY_REDIRECT = "Redirect needs successor: the version that answers from retiresAt on"
 RETIRES_AFTER_DEPRECATED = Rule(
     "!has(self.deprecatedAt) || !has(self.retiresAt) || "
     f"!self.deprecatedAt.matches('{DATE}') || !self.retiresAt.matches('{DATE}') || "
@@ -129,7 +134,7 @@ SAY_SLOWER_THAN = (
     "TimeToFirstToken and RequestLatency need slowerThan (from which time on an answer is bad); ErrorRate has none"
 )
 SAY_BOUND = "write limit, or comparedToStable with require: Pass; otherwise nothing can show that the guardrail is kept"
-SAY_STEP_TIMES = "maxDuration must be longer than minDuration"
+SAY_STEP_TIMES = "maxDuration must be longer than minDuration, and than a pause that has a duration"
 
 WEIGHTS_RISE = Rule(
     "self.all(i, s, i == 0 || s.weight > self[i - 1].weight)",
@@ -137,9 +142,19 @@ WEIGHTS_RISE = Rule(
     "'weights must rise from step to step: %s'.format([self.map(s, s.weight)])",
 )
 LAST_WEIGHT_IS_100 = Rule("self.size() == 0 || self[self.size() - 1].weight == 100", SAY_LAST_WEIGHT)
+
+
+def _longer(than: str, present: str) -> str:
+    """A CEL expression: maxDuration is longer than another duration, if both are there and readable."""
+    return (
+        f"({present} || !{than}.matches('{DURATION}') || !self.maxDuration.matches('{DURATION}') || "
+        f"duration(self.maxDuration) > duration({than}))"
+    )
+
+
 STEP_TIMES = Rule(
-    f"!has(self.minDuration) || !has(self.maxDuration) || !self.minDuration.matches('{DURATION}') || "
-    f"!self.maxDuration.matches('{DURATION}') || duration(self.maxDuration) > duration(self.minDuration)",
+    f"!has(self.maxDuration) || ({_longer('self.minDuration', '!has(self.minDuration)')} && "
+    f"{_longer('self.pause.until', '!has(self.pause)')})",
     SAY_STEP_TIMES,
     field_path=".maxDuration",
 )
@@ -165,8 +180,8 @@ GUARDRAIL_NEEDS_A_BOUND = Rule(
 
 # --- traffic ---------------------------------------------------------------------------------------------------------
 
-SAY_HOSTNAME = "write a host name, not an address"
-NOT_AN_ADDRESS = Rule("!self.matches('^[0-9]{1,3}([.][0-9]{1,3}){3}$')", SAY_HOSTNAME)
+SAY_NOT_AN_ADDRESS = "write a host name, not an address"
+NOT_AN_ADDRESS = Rule("!self.matches('^[0-9]{1,3}([.][0-9]{1,3}){3}$')", SAY_NOT_AN_ADDRESS)
 
 # --- spec and the whole object ---------------------------------------------------------------------------------------
 
@@ -184,7 +199,7 @@ def _engine_has(field: str, say: str) -> Rule:
     return Rule(
         f"({there}) || self.versions.all(v, {each})",
         say,
-        f"'{say}; missing for %s'.format([self.versions.filter(v, !({each})).map(v, v.name)])",
+        f"{_literal(f'{say}; missing for %s')}.format([self.versions.filter(v, !({each})).map(v, v.name)])",
         field_path=".template",
     )
 

@@ -19,7 +19,12 @@ from solera.api.base import (
     VersionName,
     map_list,
     rules,
+    text,
 )
+
+SAY_GPU_RESOURCE = "write the name of an extended resource, for example nvidia.com/gpu"
+SAY_MARK = "write letters, digits, ., _ and -, with a letter or digit first"
+_MARK = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class EngineName(StrEnum):
@@ -70,7 +75,7 @@ class Engine(SpecModel):
     """Which server it is; decides flags, health checks and metric names. OpenAI is any server with an OpenAI-compatible API. Required, here or in the version."""
     version: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """Version of the server, in quotes; decides metric names where they changed between versions."""
-    image: Annotated[str, Field(min_length=1, max_length=512, pattern="^[^ \t\r\n]+$")] | None = None
+    image: Annotated[str, *text(512, "^[!-~]+$", "write the name of an image, without spaces")] | None = None
     """Container image; prefer a digest, since a tag may move without a rollout. Required, here or in the version."""
     command: Annotated[tuple[Annotated[str, Field(max_length=1024)], ...], Field(max_length=16), ATOMIC] | None = None
     """Replaces the command that Solera would run for this engine."""
@@ -83,9 +88,7 @@ class Resources(SpecModel):
 
     gpus: Annotated[int, Field(ge=0, le=64)] | None = None
     """Accelerators for each replica. None when left out."""
-    gpu_resource: (
-        Annotated[str, Field(min_length=1, max_length=128, pattern="^[a-z0-9.-]+/[A-Za-z0-9._-]+$")] | None
-    ) = None
+    gpu_resource: Annotated[str, *text(128, "^[a-z0-9.-]+/[A-Za-z0-9._-]+$", SAY_GPU_RESOURCE)] | None = None
     """Name of the accelerator resource; nvidia.com/gpu when left out."""
     cpu: Quantity | None = None
     """CPU request for each replica."""
@@ -225,11 +228,9 @@ class Model(SpecModel):
 
     uri: Annotated[str, Field(min_length=1, max_length=512), *cel.MODEL_URI]
     """Where the weights are: hf://ORG/NAME[/FILE], pvc://CLAIM/PATH, or image:///PATH for weights inside the engine's image."""
-    revision: Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
+    revision: Annotated[str, *text(64, _MARK, SAY_MARK)] | None = None
     """For hf:// the commit (40 hexadecimal digits), required. For others any mark that tells contents apart."""
-    quantization: Annotated[str, Field(min_length=1, max_length=32, pattern="^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")] | None = (
-        None
-    )
+    quantization: Annotated[str, *text(32, _MARK, SAY_MARK)] | None = None
     """Quantization method that the engine must be told, for example awq; read from the model when left out."""
 
 

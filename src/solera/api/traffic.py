@@ -19,7 +19,11 @@ from solera.api.base import (
     bounded_string,
     map_list,
     rules,
+    text,
 )
+
+SAY_HOSTNAME = "write a host name in lower-case letters, for example chat.example.com or *.example.com"
+SAY_SOURCE = "write Direct, or the name of a source that the administrator declared; an address is never written here"
 
 HOSTNAME = "^([*][.])?[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
@@ -44,7 +48,7 @@ class GatewayTraffic(SpecModel):
     """Gateways that carry the traffic."""
     hostnames: (
         Annotated[
-            tuple[Annotated[str, Field(min_length=1, max_length=253, pattern=HOSTNAME), cel.NOT_AN_ADDRESS], ...],
+            tuple[Annotated[str, *text(253, HOSTNAME, SAY_HOSTNAME), cel.NOT_AN_ADDRESS], ...],
             Field(max_length=16),
             ATOMIC,
         ]
@@ -153,13 +157,7 @@ class Risk(SpecModel):
 class Metrics(SpecModel):
     """Where the evidence comes from."""
 
-    source: (
-        Annotated[
-            str,
-            Field(min_length=1, max_length=63, pattern="^(Direct|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"),
-        ]
-        | None
-    ) = None
+    source: Annotated[str, *text(63, "^(Direct|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$", SAY_SOURCE)] | None = None
     """Direct (default): the operator reads the pods' own counters. Otherwise the name of a source that the administrator declared."""
 
 

@@ -143,7 +143,7 @@ GUARD = "spec.rollout.guardrails[0]"
 REFUSED = [
     # names
     Refused("name too long", named("a" * 34), "metadata.name", python="at most 33", cel="may not be more than 33"),
-    Refused("name with a dot", named("a.b"), "metadata.name", python="lower-case letters", cel="should match"),
+    Refused("name with a dot", named("a.b"), "metadata.name", python="write lower-case letters", cel="should match"),
     Refused(
         "version name too long",
         both(spec(serve="a" * 21), spec(versions=[version("a" * 21)])),
@@ -170,9 +170,9 @@ REFUSED = [
         "model name with a space",
         spec(modelName="my model"),
         "spec.modelName",
-        python="not possible",
-        cel="should match",
+        "write letters, digits",
     ),
+    Refused("version name in capitals", spec(serve="V1"), "spec.serve", "write lower-case letters, digits and -"),
     # required
     Refused("no serve", drop("spec", "serve"), "spec.serve", python="is required", cel="Required value"),
     Refused("no traffic", drop("spec", "traffic"), "spec.traffic", python="is required", cel="Required value"),
@@ -206,8 +206,7 @@ REFUSED = [
         "image with a space",
         engine(image="a b"),
         "spec.template.engine.image",
-        python="not possible",
-        cel="should match",
+        "write the name of an image",
     ),
     Refused(
         "number as version",
@@ -260,8 +259,7 @@ REFUSED = [
         "GPU resource without domain",
         template(resources={"gpuResource": "gpu"}),
         "spec.template.resources.gpuResource",
-        python="not possible",
-        cel="should match",
+        "write the name of an extended resource",
     ),
     Refused(
         "env without value",
@@ -310,6 +308,12 @@ REFUSED = [
     ),
     # model
     Refused("model on s3", model(uri="s3://bucket/model"), "spec.versions[0].model.uri", URI),
+    Refused(
+        "quantization with a space",
+        model(quantization="a b"),
+        "spec.versions[0].model.quantization",
+        "write letters, digits",
+    ),
     Refused("model without scheme", model(uri="Qwen/Qwen3-8B"), "spec.versions[0].model.uri", URI),
     Refused("hf without organisation", model(uri="hf://Qwen3-8B"), "spec.versions[0].model.uri", URI),
     Refused("pvc without path", model(uri="pvc://claim"), "spec.versions[0].model.uri", URI),
@@ -370,15 +374,13 @@ REFUSED = [
         "host name with a path",
         gateway(hostnames=["a.example.com/x"]),
         "spec.traffic.gateway.hostnames[0]",
-        python="not possible",
-        cel="should match",
+        "write a host name in lower-case",
     ),
     Refused(
         "host name in capitals",
         gateway(hostnames=["A.example.com"]),
         "spec.traffic.gateway.hostnames[0]",
-        python="not possible",
-        cel="should match",
+        "write a host name in lower-case",
     ),
     Refused(
         "address as host name",
@@ -412,6 +414,12 @@ REFUSED = [
         steps({"weight": 5, "minDuration": "1h", "maxDuration": "60m"}, 100),
         f"{STEPS}[0].maxDuration",
         "maxDuration must be longer than minDuration",
+    ),
+    Refused(
+        "step ends before its pause",
+        steps({"weight": 5, "maxDuration": "1h", "pause": {"until": "2h"}}, 100),
+        f"{STEPS}[0].maxDuration",
+        "maxDuration must be longer than minDuration, and than a pause",
     ),
     # guardrails
     Refused(
@@ -481,8 +489,7 @@ REFUSED = [
         "address as metric source",
         rollout(metrics={"source": "http://prometheus:9090"}),
         "spec.rollout.metrics.source",
-        python="not possible",
-        cel="should match",
+        "write Direct, or the name of a source",
     ),
 ]
 

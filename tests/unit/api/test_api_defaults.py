@@ -93,6 +93,13 @@ def test_a_long_step_has_its_own_time_before_it_is_inconclusive() -> None:
     assert defaults.resolve_rollout(parse(obj).spec.rollout).steps[0].max_duration == timedelta(hours=26)
 
 
+def test_a_short_longest_time_shortens_the_least() -> None:
+    obj = cases.base()
+    cases.steps({"weight": 5, "maxDuration": "30s"}, 100)(obj)
+    step = defaults.resolve_rollout(parse(obj).spec.rollout).steps[0]
+    assert step.min_duration == step.max_duration == timedelta(seconds=30)
+
+
 def test_a_version_wins_field_by_field() -> None:
     ours = {
         "engine": {"name": "vLLM", "image": "a", "args": ["--x"]},

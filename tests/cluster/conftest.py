@@ -1,0 +1,76 @@
+"""A real apiserver for the tests: the one that KUBECONFIG names. Without it these tests fail; none is skipped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HOW = "run them inside the lab: `python -m lab up`, then `python -m lab exec -- pytest tests/cluster`"
+
+
+class Kube:
+    """kubectl against a real apiserver, since its words are what users read."""
+
+    def __init__(self, namespace: str = "default") -> None:
+        self.namespace = namespace
+
+    def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = ["kubectl", "--namespace", self.namespace, "--request-timeout=30s", *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        if check and done.returncode:
+            pytest.fail(f"{' '.join(command)}\n{done.stderr}{done.stdout}")
+        return done
+
+    def send(
+        self, verb: str, obj: dict[str, Any], *options: str, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """`create`, `apply` or `replace` one object."""
+        obj = obj | {"metadata": {**obj.get("metadata", {}), "namespace": self.namespace}}
+        return self.run(verb, "-f", "-", *options, stdin=json.dumps(obj), check=check)
+
+    def create(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """Create one object; the answer of the apiserver."""
+        return json.loads(self.send("create", obj, "-o", "json").stdout)
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        return json.loads(self.run("get", kind, name, "-o", "json").stdout)
+
+    def patch(
+        self, kind: str, name: str, patch: dict[str, Any], *options: str, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        return self.run("patch", kind, name, "--type=merge", "-p", json.dumps(patch), *options, check=check)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Kube:
+    """The cluster, with the definitions of this checkout in force."""
+    if not os.environ.get("KUBECONFIG"):
+        pytest.fail(f"KUBECONFIG is not set: tests marked cluster need a real control plane; {HOW}")
+    if shutil.which("kubectl") is None:
+        pytest.fail(f"kubectl is not on PATH: tests marked cluster speak through it; {HOW}")
+    kube = Kube()
+    ready = kube.run("get", "--raw", "/readyz", check=False)
+    if ready.returncode:
+        pytest.fail(f"the apiserver of {os.environ['KUBECONFIG']} does not answer: {ready.stderr.strip()}; {HOW}")
+    applied = kube.run("apply", "--server-side", "--force-conflicts", "--field-manager=tests", "-f", str(ROOT / "crds"))
+    assert "Warning" not in applied.stderr, applied.stderr
+    kube.run("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
+    return kube
+
+
+@pytest.fixture(scope="module")
+def kube(cluster: Kube) -> Iterator[Kube]:
+    """A namespace of its own for each module, removed afterwards."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    cluster.run("create", "namespace", name)
+    yield Kube(name)
+    cluster.run("delete", "namespace", name, "--wait=false")
