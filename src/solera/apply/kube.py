@@ -99,7 +99,7 @@ class KubeClient:
         self._may_write = may_write
         self._on_write = on_write
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the connections."""
         await self._api.close()
 

@@ -53,7 +53,7 @@ def wall_clock() -> datetime:
 class Operator:
     """Watches, decides and acts, from ``run`` until that is cancelled.
 
-    ``wake`` makes a key be looked at soon (given to the collector, for new evidence). Decisions begin when every kind has been listed once.
+    ``wake`` makes a key be looked at soon (the collector calls it for new evidence). Decisions begin when every kind has been listed once.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Operator:
         kube: Kube,
         *,
         planner: Callable[[Observation], Plan],
-        make_collector: Callable[[Operator], RunningCollector],
+        collector: RunningCollector,
         telemetry: Telemetry,
         namespaces: tuple[str, ...] = (),
         workers: int = 8,
@@ -84,7 +84,7 @@ class Operator:
             for resource in CHILDREN
             for namespace in (namespaces or (None,))
         )
-        self.collector = make_collector(self)
+        self.collector = collector
         self._working = False
         self._workers = workers
         self._reconciler = Reconciler(

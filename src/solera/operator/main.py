@@ -10,6 +10,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from solera import __version__
 from solera.apply.kube import KubeClient
 from solera.config import Config, load
 from solera.kinds import GROUP, LLM_DEPLOYMENT
-from solera.operator.core import Operator, RunningCollector
+from solera.operator.collecting import collecting
+from solera.operator.core import Operator, wall_clock
 from solera.operator.health import HealthServer
 from solera.operator.start import OperatorError, Served, configure
 from solera.operator.telemetry import Telemetry, set_up_logging
@@ -42,7 +44,6 @@ async def operate(
     *,
     stop: asyncio.Event | None = None,
     stop_on_signals: bool = False,
-    make_collector: Callable[[Config, Operator], RunningCollector],
     on_start: Callable[[Operator, HealthServer], None] = lambda _operator, _server: None,
 ) -> None:
     """Run until ``stop`` is set. ``on_start`` is given the parts once they exist."""
@@ -50,29 +51,35 @@ async def operate(
     telemetry = Telemetry()
     configuration = await configure(config)
     kube = KubeClient(ApiClient(configuration), on_write=telemetry.wrote)
-    operator = Operator(
-        kube,
-        planner=plan,
-        make_collector=lambda parts: make_collector(config, parts),
-        telemetry=telemetry,
-        namespaces=config.namespaces,
-        workers=config.workers,
-        resync=config.resync_interval,
-    )
-    crd = Served(config.namespaces)
-    server = HealthServer(telemetry.registry, live=[operator.not_live], ready=[crd.problem, operator.not_ready])
-    try:
-        await _listen(server, config)
-        on_start(operator, server)
-        log.info("solera %s starts at %s", __version__, configuration.host)
+    async with (
+        aclosing(kube),
+        collecting(
+            config,
+            on_news=lambda key: operator.wake(key),  # noqa: PLW0108 - it is made of the collector, further down
+            on_error=telemetry.scrape_failed,
+            clock=wall_clock,
+        ) as collector,
+    ):
+        operator = Operator(
+            kube,
+            planner=plan,
+            collector=collector,
+            telemetry=telemetry,
+            namespaces=config.namespaces,
+            workers=config.workers,
+            resync=config.resync_interval,
+        )
+        crd = Served(config.namespaces)
+        server = HealthServer(telemetry.registry, live=[operator.not_live], ready=[crd.problem, operator.not_ready])
 
         async def feed(kopf_stop: asyncio.Event, kopf_ready: asyncio.Event) -> None:
             await crd.wait(kube)
             await _kopf(operator, configuration, config.namespaces, kopf_stop, kopf_ready)
 
+        await _listen(server, config)
+        on_start(operator, server)
+        log.info("solera %s starts at %s", __version__, configuration.host)
         await _run_parts(operator, server, feed, stop, stop_on_signals=stop_on_signals)
-    finally:
-        await kube.close()
 
 
 async def _listen(server: HealthServer, config: Config) -> None:

@@ -71,7 +71,7 @@ async def kube(server: tuple[Server, str], written: list[tuple[str, str]]) -> As
     configuration = Configuration(host=server[1], api_key={"BearerToken": "Bearer secret"})
     client = KubeClient(ApiClient(configuration), timeout=2.0, on_write=lambda kind, verb: written.append((kind, verb)))
     yield client
-    await client.close()
+    await client.aclose()
 
 
 async def test_get(server: tuple[Server, str], kube: KubeClient, written: list[Any]) -> None:
@@ -163,7 +163,7 @@ async def test_no_write_is_sent_when_this_process_must_not(server: tuple[Server,
     ):
         with pytest.raises(LostLeaseError):
             await write
-    await client.close()
+    await client.aclose()
     assert len(server[0].requests) == 1
 
 
@@ -171,7 +171,7 @@ async def test_nobody_answers() -> None:
     client = KubeClient(ApiClient(Configuration(host="http://127.0.0.1:1")))
     with pytest.raises(Unavailable, match="get Deployment ml/x"):
         await client.get("Deployment", NAMESPACE, "x")
-    await client.close()
+    await client.aclose()
 
 
 async def test_an_answer_that_is_not_json(server: tuple[Server, str], kube: KubeClient) -> None:
