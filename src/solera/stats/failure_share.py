@@ -20,14 +20,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import mul
 
 RATIOS = (1.25, 1.5, 2.0, 3.0, 5.0)
 """The alternatives, as multiples of the ratio under test; equal weights."""
 
-LOWEST, HIGHEST = 0.1, 100.0
+LOWEST, HIGHEST = 0.2, 2000.0
 """The ratios that a profile covers."""
 
-_NODES = 32
+_NODES = 40
 _CENTRE = (math.log(HIGHEST) + math.log(LOWEST)) / 2
 _HALF = (math.log(HIGHEST) - math.log(LOWEST)) / 2
 # Chebyshev points of the second kind, on the scale of the logarithm of the ratio, and their barycentric weights.
@@ -90,20 +92,24 @@ class RatioProfile:
     def _log_e(self, null_ratio: float, ratios: Sequence[float]) -> float:
         if not LOWEST < null_ratio < HIGHEST:
             raise ValueError(f"the ratio under test must lie between {LOWEST} and {HIGHEST}, got {null_ratio}")
+        if not any(self.log_likelihood):
+            return 0.0
         base = self._at(null_ratio)
         return log_mean([self._at(ratio) - base for ratio in ratios])
 
     def _at(self, ratio: float) -> float:
-        """Barycentric interpolation of the log-likelihood at ``ratio``."""
-        at = math.log(ratio)
-        above = below = 0.0
-        for node, weight, value in zip(_LOG_RATIOS, _WEIGHTS, self.log_likelihood, strict=True):
-            gap = at - node
-            if abs(gap) < 1e-13:
-                return value
-            above += weight / gap * value
-            below += weight / gap
-        return above / below
+        return math.fsum(map(mul, _coefficients(ratio), self.log_likelihood))
+
+
+@lru_cache(maxsize=1024)
+def _coefficients(ratio: float) -> tuple[float, ...]:
+    """What each node contributes to the interpolated value at ``ratio``: the barycentric formula."""
+    gaps = [math.log(ratio) - node for node in _LOG_RATIOS]
+    if min(map(abs, gaps)) < 1e-13:
+        return tuple(float(abs(gap) < 1e-13) for gap in gaps)
+    pulls = [weight / gap for weight, gap in zip(_WEIGHTS, gaps, strict=True)]
+    total = sum(pulls)
+    return tuple(pull / total for pull in pulls)
 
 
 def _log_likelihood(interval: Interval, ratio: float) -> float:

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import betainc, betaln
+
+from solera.stats.special import log_beta, log_incomplete_beta
+
+sizes = st.floats(1e-2, 1e5)
+
+
+@given(sizes, sizes)
+def test_the_complete_beta_function_agrees_with_scipy(a: float, b: float) -> None:
+    assert log_beta(a, b) == pytest.approx(betaln(a, b), rel=1e-9, abs=1e-7)
+
+
+@given(sizes, sizes, st.floats(1e-4, 1 - 1e-4))
+def test_the_incomplete_beta_function_agrees_with_scipy(a: float, b: float, x: float) -> None:
+    regularised = betainc(a, b, x)
+    if regularised < 1e-250:  # scipy underflows there, logarithms do not
+        assert log_incomplete_beta(a, b, x) < betaln(a, b) - 500
+    else:
+        assert log_incomplete_beta(a, b, x) - betaln(a, b) == pytest.approx(math.log(regularised), rel=1e-8, abs=1e-7)
+
+
+def test_the_ends_of_the_incomplete_beta_function() -> None:
+    assert log_incomplete_beta(2, 3, 0) == -math.inf
+    assert log_incomplete_beta(2, 3, 1) == log_beta(2, 3) == pytest.approx(math.log(1 / 12))
+
+
+def test_counts_of_a_hundred_million_neither_overflow_nor_lose_the_tail() -> None:
+    # B_x(1, n) = (1 - (1-x)^n)/n in closed form
+    assert log_incomplete_beta(1, 1e8, 1e-8) == pytest.approx(math.log((1 - (1 - 1e-8) ** 1e8) / 1e8), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "x"), [(0, 1, 0.5), (1, -1, 0.5), (1, 1, 1.5), (math.nan, 1, 0.5), (1, 1, math.nan)]
+)
+def test_what_is_no_beta_function_is_refused(a: float, b: float, x: float) -> None:
+    with pytest.raises(ValueError, match="log_incomplete_beta needs"):
+        log_incomplete_beta(a, b, x)
