@@ -54,15 +54,15 @@ def main() -> int:
             return execute(arguments.argv)
         if arguments.command == "status":
             return cluster.status()
+        if arguments.command == "image":
+            for name in arguments.names:
+                images.make(name)
+            return 0
         with locked(paths.HOME / "lock"):
-            if arguments.command == "up":
-                cluster.up()
-                say(f"up. kubeconfig: {paths.KUBECONFIG}")
-            elif arguments.command == "down":
+            if arguments.command == "down":
                 return cluster.down(purge=arguments.purge)
-            else:
-                for name in arguments.names:
-                    images.make(name)
+            cluster.up()
+            say(f"up. kubeconfig: {paths.KUBECONFIG}")
     except LabError as error:
         return fail(str(error))
     return 0

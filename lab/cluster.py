@@ -34,7 +34,7 @@ def up() -> None:
     if _from_another_boot():
         say("the machine was restarted: dropping what described running processes")
         remains.unmount()
-        shutil.rmtree(paths.RUN, ignore_errors=True)
+        remains.files()
     if not network.exists() and (processes.records() or remains.mounts()):
         say("the network namespace is gone: ending what still runs in it")
         _stop_everything()
@@ -78,13 +78,14 @@ def _service_account() -> str | None:
     return None
 
 
-def _targets() -> str | None:
+def _scraping() -> str | None:
+    """Whether Prometheus counts the gateway. Pods are their owners' business."""
     try:
-        found = json.loads(http_get(f"{prometheus.URL}/api/v1/targets?state=active"))
-    except (OSError, ValueError) as error:
+        found = json.loads(http_get(f"{prometheus.URL}/api/v1/targets?state=active&scrapePool=traefik"))
+        healthy = [target["health"] for target in found["data"]["activeTargets"]] == ["up"]
+    except (OSError, ValueError, KeyError) as error:
         return str(error)
-    down = [target["scrapeUrl"] for target in found["data"]["activeTargets"] if target["health"] == "down"]
-    return f"not scraped: {', '.join(down)}" if down else None
+    return None if healthy else "Prometheus does not reach the gateway's metrics"
 
 
 def status() -> int:
@@ -103,7 +104,7 @@ def status() -> int:
             "apiserver ready": control_plane.apiserver_ready,
             "node, GPUs": node.state,
             "gateway": gateway.state,
-            "scraping": _targets,
+            "scraping": _scraping,
         }
     for name, check in checks.items():
         reason = check()
@@ -120,24 +121,27 @@ def _stop_everything() -> None:
     for name in STOP_ORDER[1:]:
         processes.stop(name)
     processes.stop("containerd")
-    remains.end_shims()
+    remains.shims()
     remains.unmount()
-    for folder in (paths.RUN, paths.CONTAINERD_ROOT / "io.containerd.grpc.v1.cri"):
-        shutil.rmtree(folder, ignore_errors=True)
+    remains.files()
+    remains.cgroups()
 
 
 def down(purge: bool) -> int:
     """Takes everything away but logs and images (with `purge`: those, too). 0 when nothing is left."""
-    if network.exists():
-        _end_guests_note()
+    known = processes.records()
+    guests = remains.guests({processes.pid_of(name) for name in PARTS})
     _stop_everything()
+    guests = [pid for pid in guests if processes.start_time(pid)]  # containers are gone by now
     network.remove()
-    remains.cni_leftovers()
     for folder in (paths.ETCD_DATA, paths.KUBELET_ROOT, paths.PROMETHEUS_DATA, paths.ETC):
         shutil.rmtree(folder, ignore_errors=True)
     if purge:
         _purge(paths.HOME)
-    return remains.report()
+    left = remains.report(known)
+    if guests:
+        print(f"started by others inside the lab, not ended by it: {remains.described(guests)}")
+    return 1 if left or guests else 0
 
 
 def _purge(folder: Path) -> None:
@@ -145,10 +149,3 @@ def _purge(folder: Path) -> None:
     for entry in folder.iterdir():
         if entry != lock:
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-
-
-def _end_guests_note() -> None:
-    own = {processes.pid_of(name) for name in PARTS}
-    guests = [pid for pid in remains.guests() if pid not in own]
-    if guests:
-        say(f"processes that others run inside the lab (they are not ended): {remains.described(guests)}")

@@ -18,7 +18,6 @@ from lab import bases, build, node, oci, paths
 from lab.shell import LabError, digest, locked, run, say, write
 
 IMAGES = paths.CACHE / "images"
-_DELIVERED = paths.HOME / "images.json"
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -93,7 +92,7 @@ def assemble(name: str, context: Path, dockerfile: Path, build_args: Mapping[str
     text = dockerfile.read_text()
     roots = {base: bases.archive(base) for base in bases.named_in(text, build_args)}
     inputs = json.dumps([text, dict(build_args), _tree(context), {base: path.name for base, path in roots.items()}])
-    slug = name.removeprefix("localhost/").replace("/", "-").replace(":", "-")
+    slug = _slug(name)
     target = IMAGES / f"{slug}-{digest(inputs)}.tar"
     if target.exists():
         say(f"{name}: unchanged")
@@ -120,20 +119,21 @@ def assemble(name: str, context: Path, dockerfile: Path, build_args: Mapping[str
 
 def deliver(name: str, archive: Path) -> None:
     """Imports an archive into the lab's containerd, unless that very one is there already."""
-    known = _delivered()
+    mark = paths.HOME / "images" / _slug(name)
     there = node.ctr("images", "ls", "-q", f"name=={name}").strip() == name
-    if there and known.get(name) == archive.name:
+    if there and mark.exists() and mark.read_text() == archive.name:
         return
-    node.ctr("images", "import", "--index-name", name, archive, timeout=300)
-    write(_DELIVERED, known | {name: archive.name})
+    # The archive names the image itself. With --index-name the name would stand for the archive's outer index, and a
+    # later import under that name would lose it to containerd's collector.
+    node.ctr("images", "import", archive, timeout=300)
+    if node.ctr("images", "ls", "-q", f"name=={name}").strip() != name:
+        raise LabError(f"{archive}: containerd imported it, but not under the name {name}")
+    write(mark, archive.name)
     say(f"{name}: imported")
 
 
-def _delivered() -> dict[str, str]:
-    try:
-        return dict(json.loads(_DELIVERED.read_text()))
-    except (FileNotFoundError, ValueError):
-        return {}
+def _slug(name: str) -> str:
+    return name.removeprefix("localhost/").replace("/", "-").replace(":", "-")
 
 
 def pause() -> Path:
@@ -183,7 +183,7 @@ def _buildah(*argv: str | Path, log: Path) -> None:
 
 def _load(base: str, archive: Path) -> None:
     """Puts a base image into buildah's store, once per content."""
-    mark = paths.CACHE / "buildah" / f"loaded-{base.replace('/', '-').replace(':', '-')}"
+    mark = paths.CACHE / "buildah" / f"loaded-{_slug(base)}"
     if mark.exists() and mark.read_text() == archive.name and _in_store(base):
         return
     say(f"{base}: loading into buildah's store")

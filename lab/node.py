@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -18,6 +19,7 @@ _CNI = paths.ETC / "cni"
 _KUBELET = paths.ETC / "kubelet.json"
 _PROXY = paths.ETC / "kube-proxy.json"
 _RESOLV = paths.ETC / "resolv.conf"
+_CGROUPS = Path("/sys/fs/cgroup")
 _SOCKET = f"unix://{paths.CONTAINERD_SOCKET}"
 
 
@@ -81,7 +83,22 @@ disabled_plugins = [
     return Process("containerd", argv, probe, files=(_CONTAINERD, _CNI / "10-lab.conflist"))
 
 
+def _control_group() -> None:
+    """Makes the group below which the kubelet keeps all containers: it wants it there in every hierarchy."""
+    if (_CGROUPS / "cgroup.controllers").exists():  # one unified hierarchy: controllers are handed down explicitly
+        offered = (_CGROUPS / "cgroup.controllers").read_text().split()
+        (_CGROUPS / paths.CGROUP).mkdir(exist_ok=True)
+        for name in offered:
+            with contextlib.suppress(OSError):
+                (_CGROUPS / "cgroup.subtree_control").write_text(f"+{name}")
+        return
+    for hierarchy in _CGROUPS.iterdir():
+        if hierarchy.is_dir() and not hierarchy.is_symlink():
+            (hierarchy / paths.CGROUP).mkdir(exist_ok=True)
+
+
 def kubelet() -> Process:
+    _control_group()
     config = kubeconfig(paths.ETC / "kubelet.kubeconfig", f"system:node:{paths.NODE}")
     search = f"nameserver {paths.ADDRESS}\n"
     write(_RESOLV, search)
@@ -93,7 +110,8 @@ def kubelet() -> Process:
         "authorization": {"mode": "AlwaysAllow"},  # reachable from inside the lab's network namespace alone
         "containerRuntimeEndpoint": _SOCKET,
         "cgroupDriver": "cgroupfs",
-        "cgroupsPerQOS": False,
+        "cgroupsPerQOS": True,
+        "cgroupRoot": f"/{paths.CGROUP}",  # so that `down` finds every process of every container
         "enforceNodeAllocatable": [],
         "failCgroupV1": False,
         "failSwapOn": False,

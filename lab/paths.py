@@ -25,8 +25,10 @@ KUBELET_ROOT = HOME / "kubelet"
 ETCD_DATA = HOME / "etcd"
 PROMETHEUS_DATA = HOME / "prometheus"
 
-NETNS = "solera-lab"
+# A second lab beside the first needs another folder and another namespace; addresses may be the same.
+NETNS = os.environ.get("SOLERA_LAB_NETNS") or "solera-lab"
 NETNS_FILE = Path("/run/netns") / NETNS
+CGROUP = NETNS
 BRIDGE = "lab0"
 NODE = "lab"
 ADDRESS = "192.0.2.1"
@@ -34,7 +36,7 @@ POD_RANGE = "10.244.0.0/24"
 SERVICE_RANGE = "10.96.0.0/16"
 API_SERVICE = "10.96.0.1"
 CLUSTER_DOMAIN = "cluster.local"
-CNI_NETWORK = "solera-lab"
+CNI_NETWORK = NETNS
 CNI_STATE = Path("/var/lib/cni")  # compiled into containerd's CNI library
 
 API_PORT = 6443
