@@ -157,6 +157,8 @@ async def _kopf(
     await kopf.operator(
         registry=registry,
         settings=_settings(),
+        # Otherwise kopf asks the system for a user's name, and a container that runs under a bare number has none.
+        identity="solera",
         standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,
