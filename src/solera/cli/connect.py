@@ -78,15 +78,16 @@ def _paths(target: Target) -> str | None:
 
 
 def _from_kubeconfig(configuration: Any, paths: str, context: str | None) -> str | None:
+    import yaml  # noqa: PLC0415
     from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger  # noqa: PLC0415
 
     try:
         merged = KubeConfigMerger(paths)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
         raise CliError(f"cannot read the kubeconfig {paths}: {error}") from error
     if merged.config is None:
         raise CliError(f"the kubeconfig {paths} is empty")
-    known = [c.get("name") for c in merged.config.value.get("contexts") or [] if c]
+    known = [c["name"] for c in merged.config.value["contexts"] if "name" in c]
     if context is not None and context not in known:
         raise CliError(
             f"--context: there is no context {context} in {paths}; it has {', '.join(map(str, known)) or 'none'}"

@@ -14,7 +14,7 @@ from solera import __version__
 from solera.cli import output, request, who
 from solera.cli.client import Client, Object
 from solera.cli.connect import Target
-from solera.cli.errors import EXIT_INTERRUPTED, Refused, TimedOut
+from solera.cli.errors import EXIT_INTERRUPTED, NothingToDo, Refused, TimedOut
 from solera.cli.explain import explain as explain_object
 from solera.cli.flags import Environment, Seconds, connection_flags, json_flag
 from solera.cli.reading import read
@@ -157,8 +157,12 @@ def abort(env: Environment, target: Target, name: str, no_wait: bool, seconds: f
     _ask(env, client, obj, request.abort(read(obj), env.nonce()), seconds=0 if no_wait else seconds, as_json=as_json)
 
 
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
 def _confirm(d: Deployment) -> None:
-    if not sys.stdin.isatty():
+    if not _is_terminal():
         raise click.UsageError("there is nobody to ask here: pass --yes")
     r, candidate = d.rollout, d.candidate
     assert r is not None
@@ -173,7 +177,8 @@ def _confirm(d: Deployment) -> None:
     )
     for g in d.guardrails:
         click.echo(f"  {g.name}: {g.verdict or 'no verdict yet'}", err=True)
-    click.confirm("Approve?", abort=True, err=True)
+    if not click.confirm("Approve?", err=True):
+        raise NothingToDo("not approved: nothing was written")
 
 
 def _ask(env: Environment, client: Client, obj: Object, asked: Request, *, seconds: float, as_json: bool) -> None:

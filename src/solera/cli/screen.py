@@ -69,9 +69,11 @@ def show_changes(watcher: Watcher, now: Clock, *, form: str | None) -> None:
 
 
 def _started(watcher: Watcher) -> Iterator[Change]:
+    first = True
     for change in watcher.changes():
-        if change.kind is Kind.LISTED and watcher.name and not watcher.known:
+        if first and change.kind is Kind.LISTED and watcher.name:
             raise NotFound(f"there is no LLMDeployment {watcher.name} in namespace {watcher.namespace}")
+        first = False
         yield change
 
 

@@ -34,6 +34,7 @@ class Terminal:
     def __init__(self, *objects: dict[str, Any]) -> None:
         self.twin = Twin()
         self.targets: list[Target] = []
+        self.slept = 0.0
         for obj in objects:
             self.twin.put(obj)
 
@@ -41,9 +42,12 @@ class Terminal:
         self.targets.append(target)
         return Connection(self.twin, target.namespace or "ml")
 
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
     def run(self, *arguments: str, stdin: str | None = None) -> Result:
         environment = Environment(
-            connect=self.connect, now=lambda: NOW, clock=lambda: 0.0, sleep=lambda _s: None, nonce=lambda: "1a2b3c4d"
+            connect=self.connect, now=lambda: NOW, clock=lambda: self.slept, sleep=self.sleep, nonce=lambda: "1a2b3c4d"
         )
         return CliRunner().invoke(cli, arguments, obj=environment, input=stdin)
 
