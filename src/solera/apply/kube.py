@@ -94,8 +94,8 @@ class KubeClient:
         api.user_agent = USER_AGENT
         self._api = api
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
-        # A watch is silent for a minute at most (bookmarks); more is a dead connection.
-        self._watch_timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=75)
+        # Bookmarks come every 60 to 75 seconds; a longer silence is a dead connection.
+        self._watch_timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=90)
         self._may_write = may_write
         self._on_write = on_write
 

@@ -29,7 +29,7 @@ from solera.plan.types import Observation, Plan
 Manifest = dict[str, Any]
 
 SILENT = 180.0
-"""Seconds without a byte or a new try after which a watch is dead: bookmarks come each minute, dead connections end after 75 s."""
+"""Seconds without a byte or a new try after which a watch is dead: bookmarks come within 75 s, dead connections end after 90 s."""
 STUCK = 300.0
 """Seconds without a finished look, while there is something to do, after which the workers are dead: every request has a time limit."""
 DEAF = 60.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,6 +19,8 @@ from solera.observe.store import Store
 from solera.plan.report import compose_invalid
 from solera.plan.types import Apply, Manifest, Observation, Plan, PlannedEvent
 from solera.render.owner import labels, metadata
+
+log = logging.getLogger(__name__)
 
 CATCH_UP = 0.5
 """Seconds to wait for our own last write; its event wakes the key much sooner."""
@@ -75,6 +78,9 @@ class Reconciler:
             await self._write_status(observation, compose_invalid(observation, FieldError("", str(error)), "Refused"))
             raise
         writes += await self._write_status(observation, plan.status)
+        for event in plan.events:
+            about = {"llmdeployment": "/".join(key), "reason": event.reason}
+            log.log(logging.WARNING if event.type == "Warning" else logging.INFO, "%s", event.message, extra=about)
         await self.events.post(observation.owner, plan.events, observation.now)
         return self._pause(plan, latest, wrote=writes > 0)
 

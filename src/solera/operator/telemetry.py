@@ -16,12 +16,15 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from solera import __version__
 from solera.api.status import State
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody reads
 
 RECONCILE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 
@@ -147,8 +150,6 @@ def set_up_logging(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("kopf").setLevel(logging.WARNING)
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # one line per watch event otherwise
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per scrape otherwise
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    for talkative in ("kopf", "kopf.objects", "kubernetes", "asyncio", "aiohttp.access", "httpx", "httpcore"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)  # a line per watch event, request, or packet otherwise
     logging.getLogger("kopf._cogs.clients.watching").addFilter(OncePerOutage())
