@@ -43,13 +43,14 @@ class Plan:
     concurrency: int = 256
     stream_share: float = 0.25
     chat_share: float = 0.0
+    prompt_length: int = 1  # letters; the last one counts, those before it only make work
     max_tokens: int = 4
     timeout: float = 30.0  # for one request, to its last byte
     grace: float = 10.0  # for requests in flight at the end
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("rate", "duration", "timeout", "concurrency", "max_tokens"):
+        for name in ("rate", "duration", "timeout", "concurrency", "prompt_length", "max_tokens"):
             if getattr(self, name) <= 0:
                 msg = f"{name}: {getattr(self, name)!r} must be more than 0"
                 raise ValueError(msg)
@@ -90,9 +91,8 @@ class Traffic:
         plan = self.plan
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0)
         timeout = aiohttp.ClientTimeout(total=plan.timeout, sock_connect=min(5.0, plan.timeout))
-        session = aiohttp.ClientSession(connector=connector, timeout=timeout, trace_configs=[_notes_reuse()])
         with self._recorder:
-            async with session:
+            async with aiohttp.ClientSession(connector=connector, timeout=timeout, trace_configs=[_reuse()]) as session:
                 try:
                     await self._send_all(session)
                 finally:
@@ -114,7 +114,7 @@ class Traffic:
                 return
             kind = "chat" if dice.random() < plan.chat_share else "completion"
             stream = dice.random() < plan.stream_share
-            ask = _Ask(number, start + due, kind, stream, dice.choice(LETTERS))
+            ask = _Ask(number, start + due, kind, stream, "".join(dice.choices(LETTERS, k=plan.prompt_length)))
             task = asyncio.create_task(self._one(session, ask))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -218,7 +218,7 @@ class _Seen:
         ask, latency = self.ask, time.perf_counter() - self.clock
         return Record(
             number=ask.number, due=round(ask.due, 6), sent=round(self.sent, 6), done=round(self.sent + latency, 6),
-            kind=ask.kind, stream=ask.stream, prompt=ask.prompt, outcome=outcome, status=self.status,
+            kind=ask.kind, stream=ask.stream, prompt=ask.prompt[-1], outcome=outcome, status=self.status,
             revision=self.revision, pod=self.pod, fault=self.fault, reused=self.reused, error=self.error,
             ttft=None if self.ttft is None else round(self.ttft, 6), latency=round(latency, 6), correct=self.correct,
         )  # fmt: skip
@@ -236,13 +236,13 @@ async def running(plan: Plan, path: Path | None = None) -> AsyncIterator[Traffic
         await task
 
 
-def _notes_reuse() -> aiohttp.TraceConfig:
+def _reuse() -> aiohttp.TraceConfig:
     """Marks requests that went out on a kept-alive connection: a reset of those is another bug than a refusal."""
-    trace = aiohttp.TraceConfig()
 
     async def reused(_session: aiohttp.ClientSession, context: Any, _params: Any) -> None:
         context.trace_request_ctx.reused = True
 
+    trace = aiohttp.TraceConfig()
     trace.on_connection_reuseconn.append(reused)
     return trace
 
@@ -271,7 +271,7 @@ def _arguments(argv: Sequence[str] | None) -> tuple[Plan, argparse.Namespace]:
     parser.add_argument("--host", help="the Host header: hostname of the route")
     for name in ("rate", "duration", "stream_share", "chat_share", "timeout", "grace"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=defaults[name].default)
-    for name in ("max_requests", "concurrency", "max_tokens", "seed"):
+    for name in ("max_requests", "concurrency", "prompt_length", "max_tokens", "seed"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=defaults[name].default)
     parser.add_argument("--out", type=Path, help="one JSON line for each answer")
     parser.add_argument("--fail-on-lost", action="store_true", help="exit with 1 when a request was lost")

@@ -161,6 +161,14 @@ async def test_a_full_house_makes_requests_late_not_fewer(start: Start) -> None:
     assert totals.late >= 5
 
 
+async def test_long_prompts_make_work_and_are_still_marked(start: Start, tmp_path: Path) -> None:
+    engine = await start()
+    totals = await run(replace(PLAN, url=engine.url, duration=0.05, prompt_length=50), tmp_path / "a.jsonl")
+    assert totals.as_json()["outcomes"] == {"ok": 20}
+    assert {len(record.prompt) for record in read_records(tmp_path / "a.jsonl")} == {1}
+    assert await engine.value('vllm:prompt_tokens_total{engine="0",model_name="letters"}') == 20 * 50
+
+
 async def test_stopping_waits_for_what_is_in_flight(start: Start, tmp_path: Path) -> None:
     engine = await start(faults=replace(FAST, ttft_median=0.3, ttft_sigma=0.0))
     async with running(replace(PLAN, url=engine.url, rate=50, duration=60), tmp_path / "a.jsonl") as traffic:
