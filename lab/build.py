@@ -11,20 +11,23 @@ import os
 import platform
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from lab import paths
-from lab.shell import LabError, digest, run, say
+from lab.shell import LabError, digest, locked, run, say
 
 TOOLS_LIST = paths.SOURCE / "tools.txt"
 LOGS = paths.CACHE / "logs"
+_FORGET_AFTER = 7 * 24 * 3600.0  # seconds without use
 
 
 def _kept(name: str, key: str, what: str, make: Callable[[Path], None]) -> Path:
-    """The cache folder `name-key`; `make` fills a new folder when there is none yet. Older ones are removed."""
+    """The cache folder `name-key`; `make` fills a new folder when there is none yet."""
     folder = paths.CACHE / f"{name}-{key}"
     if folder.is_dir():
+        os.utime(folder)
         return folder
     say(f"{what}: building (log in {LOGS})")
     part = paths.CACHE / f"{name}-{key}.part"
@@ -33,7 +36,9 @@ def _kept(name: str, key: str, what: str, make: Callable[[Path], None]) -> Path:
     make(part)
     part.rename(folder)
     for other in paths.CACHE.glob(f"{name}-*"):
-        if other != folder and re.fullmatch(re.escape(name) + r"-[0-9a-f]{16}(\.part)?", other.name):
+        # Another clone may still use an older one.
+        stale = re.fullmatch(re.escape(name) + r"-[0-9a-f]{16}(\.part)?", other.name)
+        if stale and time.time() - other.stat().st_mtime > _FORGET_AFTER:
             shutil.rmtree(other, ignore_errors=True)
     say(f"{what}: done")
     return folder
@@ -186,16 +191,17 @@ def gateway_api() -> Path:
 
 def everything() -> None:
     """Builds what is missing and links all programs into the lab's own folder."""
-    packages()
-    gateway_api()
     programs: dict[str, Path] = {}
-    for name in ("kubectl", "traefik"):
-        programs[name] = tools() / name
-    programs["pause"] = pause() / "pause"
-    for name in paths.KUBERNETES_PARTS:
-        programs[name] = kubernetes() / name
-    programs["prometheus"] = prometheus() / "prometheus"
-    programs["helm"] = helm() / "helm"
+    with locked(paths.CACHE / "build.lock"):
+        packages()
+        gateway_api()
+        for name in ("kubectl", "traefik"):
+            programs[name] = tools() / name
+        programs["pause"] = pause() / "pause"
+        for name in paths.KUBERNETES_PARTS:
+            programs[name] = kubernetes() / name
+        programs["prometheus"] = prometheus() / "prometheus"
+        programs["helm"] = helm() / "helm"
     paths.BIN.mkdir(parents=True, exist_ok=True)
     for name, target in programs.items():
         link = paths.BIN / name

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from lab import build, control_plane, gateway, images, network, node, paths, processes, prometheus, remains
+from lab import build, control_plane, gateway, images, network, node, paths, processes, prometheus, remains, storage
 from lab.shell import LabError, http_get, kubectl, say, wait_for, write
 
 _BOOT = paths.RUN / "boot-id"
@@ -43,6 +43,8 @@ def up() -> None:
     network.enter()
     write(_BOOT, processes.boot_id())
 
+    if not paths.ETCD_DATA.exists():  # a new cluster: what an old one said misleads
+        shutil.rmtree(paths.LOGS, ignore_errors=True)
     control_plane.credentials()
     processes.ensure([node.containerd(), control_plane.etcd()])
     images.deliver(node.PAUSE_IMAGE, pause)
@@ -50,8 +52,9 @@ def up() -> None:
     control_plane.kubeconfig(paths.KUBECONFIG, "admin")
     _apply([*control_plane.dns_rules(), *gateway.rules(), *prometheus.rules()])
     gateway.definitions()
-    _apply(gateway.objects())
-    say("cluster: roles, Gateway API, Gateway applied")
+    _apply([*gateway.objects(), *storage.objects()])
+    storage.recycle()
+    say("cluster: roles, Gateway API, Gateway, volumes applied")
     late = [control_plane.controller_manager(), control_plane.scheduler(), node.kubelet(), node.proxy()]
     processes.ensure([*late, control_plane.dns(), gateway.traefik(), prometheus.prometheus()])
     wait_for("node", node.settle, timeout=60)
@@ -136,6 +139,7 @@ def down(purge: bool) -> int:
     network.remove()
     for folder in (paths.ETCD_DATA, paths.KUBELET_ROOT, paths.PROMETHEUS_DATA, paths.ETC):
         shutil.rmtree(folder, ignore_errors=True)
+    storage.remove()
     if purge:
         _purge(paths.HOME)
     left = remains.report(known)

@@ -81,7 +81,8 @@ def make(name: str) -> None:
     recipe = RECIPES[name]
     if not recipe.dockerfile.is_file():
         raise LabError(f"{recipe.dockerfile} is not there: image {name!r} cannot be built")
-    build.packages()
+    with locked(paths.CACHE / "build.lock"):
+        build.packages()
     with locked(paths.CACHE / "images.lock"), tempfile.TemporaryDirectory(prefix="solera-context-") as folder:
         recipe.prepare(Path(folder))
         deliver(recipe.image, assemble(recipe.image, Path(folder), recipe.dockerfile, recipe.build_args))
