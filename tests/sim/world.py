@@ -17,6 +17,7 @@ from solera.plan.memory import PROGRESS_ANNOTATION, parse_progress
 from solera.plan.plan import plan
 from solera.plan.traffic import live_weights
 from solera.plan.types import Apply, Delete, Observation, ObservedPod, ObservedRevision, Owner, Plan
+from unit.api.structural import STATUS, faults
 
 START = datetime(2026, 12, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -180,6 +181,7 @@ class World:
         assert carried == live_weights(self.objects.get(("HTTPRoute", self.name))), (
             "status claims other weights than the route"
         )
+        assert not (wrong := list(faults(STATUS, status))), f"the apiserver would refuse or forget: {wrong}"
         self.status_writes += 1
         self.status = copy.deepcopy(status)
 
