@@ -108,7 +108,7 @@ def say(text: str) -> None:
 def line(life: Life, traffic: Traffic) -> str:
     shown = " ".join(f"{v} {w}%" for v, w in sorted(life.by_version(life.route.last).items()))
     guardrails = " ".join(
-        f"{g['name']} {g.get('estimate', '–')} {g.get('verdict', '')}" for g in life.status.get("guardrails") or ()
+        f"{g['name']} {g.get('estimate', '-')} {g.get('verdict', '')}" for g in life.status.get("guardrails") or ()
     )
     now = life.status
     return (
@@ -176,7 +176,7 @@ def judge(life: Life, records: list[Record], retires: float, gone: float) -> lis
     first_bad = min((r.done for r in bad), default=None)
     v3_zero, v2_zero = life.gone_from_route("v3"), life.gone_from_route("v2", retires - 85)
     late = None if v2_zero is None else max(0.0, v2_zero - retires)
-    took = "–" if first_bad is None or v3_zero is None else f"{v3_zero - first_bad:.1f} s"
+    took = "-" if first_bad is None or v3_zero is None else f"{v3_zero - first_bad:.1f} s"
     by_version: dict[str, int] = {}
     for r in records:
         version = life.hashes.get(r.revision, r.revision)
@@ -202,7 +202,7 @@ def judge(life: Life, records: list[Record], retires: float, gone: float) -> lis
         (
             late is not None and late <= 5,
             "lateness of the retirement (≤ 5 s)",
-            "–" if late is None else f"{late:.1f} s",
+            "-" if late is None else f"{late:.1f} s",
         ),
         (
             gone <= retires + DRAIN + SLACK,

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -27,7 +29,11 @@ class LiveError(Exception):
 
 
 def kubectl(*args: str, stdin: str | None = None, timeout: float = 60) -> str:
-    done = subprocess.run(["kubectl", *args], input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+    # The plugin is installed beside the interpreter.
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["kubectl", *args], input=stdin, env=env, capture_output=True, text=True, timeout=timeout, check=False
+    )
     if done.returncode:
         raise LiveError(f"kubectl {' '.join(args)}: {done.stderr.strip()}")
     return done.stdout
@@ -57,16 +63,17 @@ def remove_namespace(name: str, timeout: float = 90) -> None:
     kubectl("delete", "namespace", name, "--ignore-not-found", f"--timeout={timeout:.0f}s", timeout=timeout + 10)
 
 
-def install_operator(timeout: float = 120) -> None:
+def install_operator(timeout: float = 180, env: list[Object] | None = None) -> None:
     """The chart, as a user installs it; the lab's gateway is named in the operator's configuration."""
     gateways = [{"name": "traefik", "endpoint": "http://192.0.2.1:8082/metrics", "implementation": "Traefik"}]
     prometheus = [{"name": "lab", "url": "http://192.0.2.1:9090", "interval": "1s"}]
     values = {
         "image": {"repository": "localhost/solera/operator", "tag": "dev", "pullPolicy": "IfNotPresent"},
         "config": {"metrics": {"gateways": gateways, "prometheusSources": prometheus}},
+        "env": env or [],
     }
     command = ["helm", "upgrade", "--install", "solera", str(ROOT / "charts" / "solera"), "-n", SYSTEM]
-    command += ["--create-namespace", "--wait", "--timeout", f"{timeout:.0f}s", "-f", "-"]
+    command += ["--create-namespace", "--take-ownership", "--wait", "--timeout", f"{timeout:.0f}s", "-f", "-"]
     done = subprocess.run(
         command, input=json.dumps(values), capture_output=True, text=True, timeout=timeout + 30, check=False
     )
@@ -202,19 +209,19 @@ def condition(obj: Object | None, kind: str) -> Object:
     return next((c for c in status(obj).get("conditions") or () if c["type"] == kind), {})
 
 
-async def until(what: str, check: Callable[[], Any], timeout: float, interval: float = 0.2) -> Any:
+async def until(what: str, check: Callable[[], Any], seconds: float, interval: float = 0.2) -> Any:
     """Wait until ``check`` returns something true.
 
     Raises:
-        LiveError: it did not within ``timeout`` seconds.
+        LiveError: it did not within ``seconds``.
     """
-    end = time.monotonic() + timeout
+    end = time.monotonic() + seconds
     while True:
         found = check()
         if found:
             return found
         if time.monotonic() > end:
-            raise LiveError(f"not within {timeout:.0f} s: {what}")
+            raise LiveError(f"not within {seconds:.0f} s: {what}")
         await asyncio.sleep(interval)
 
 
