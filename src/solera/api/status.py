@@ -1,9 +1,9 @@
 """What the operator writes: a bounded summary. Evidence itself lives in the RolloutRecord (record.py)."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from solera.api.base import (
     ATOMIC,
@@ -14,6 +14,8 @@ from solera.api.base import (
     map_list,
     newest,
 )
+from solera.api.errors import InvalidValue
+from solera.api.explain import in_user_words
 
 PercentText = Annotated[str, Field(max_length=24)]
 RevisionName = Annotated[str, Field(min_length=1, max_length=63)]
@@ -280,3 +282,19 @@ class LLMDeploymentStatus(StatusModel):
     """Value of the annotation solera.dev/request that was handled last."""
     history: Annotated[tuple[HistoryEntry, ...], Field(max_length=20), ATOMIC, newest(20)] | None = None
     """What happened, newest last."""
+
+
+def fit_status(raw: dict[str, Any]) -> dict[str, Any]:
+    """The same status with texts and growing lists cut to the bounds of the schema.
+
+    An apiserver refuses a whole status for one long text, and would do so at every attempt. What the schema does not know is left
+    out, as the apiserver would.
+
+    Raises:
+        InvalidValue: something else does not fit, for example a reason that is not one CamelCase word.
+    """
+    try:
+        return LLMDeploymentStatus.model_validate(raw).dump()
+    except ValidationError as error:
+        path, message = in_user_words(error)
+        raise InvalidValue(f"status.{path}", message) from None

@@ -14,9 +14,11 @@ import yaml
 from pydantic import BaseModel, Field
 
 from solera.api import crd, schema
+from solera.api.errors import InvalidValue
 from solera.api.metadata import MAX_NAME
-from solera.api.status import Condition, LLMDeploymentStatus
+from solera.api.status import Condition, LLMDeploymentStatus, fit_status
 from solera.errors import SoleraError
+from unit.api.structural import STATUS, faults
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = crd.llmdeployment()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
@@ -217,3 +219,17 @@ def test_status_texts_are_cut_and_lists_keep_the_newest() -> None:
         "lastTransitionTime": time,
     }
     assert status.replace(next=None).dump() == {"history": status.dump()["history"]}
+
+
+def test_a_status_is_cut_to_what_an_apiserver_takes() -> None:
+    ref = {"version": "v1", "revision": "chat-v1-abcdefgh", "hash": "abcdefgh"}
+    rejected = {"version": "v1", "hash": "abcdefgh", "at": "2027-03-01T00:00:00Z", "reason": "x" * 5000}
+    raw = {"observedGeneration": 1, "stable": ref, "next": "y" * 5000, "rejected": [rejected] * 40}
+    assert len(list(faults(STATUS, raw))) == 42
+    fitted = fit_status(raw)
+    assert list(faults(STATUS, fitted)) == []
+    assert fitted["stable"] == ref
+    assert fit_status(fitted) == fitted
+    with pytest.raises(InvalidValue, match=r"^status\.conditions\[0\]\.reason: 'not ready' is not possible here"):
+        condition = {"type": "Ready", "status": "False", "lastTransitionTime": "2027-03-01T00:00:00Z"}
+        fit_status({"conditions": [condition | {"reason": "not ready"}]})
