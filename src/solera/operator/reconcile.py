@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from solera.api.errors import FieldError
 from solera.api.scalars import format_time
+from solera.api.status import fit_status
 from solera.apply.actions import Executor
 from solera.apply.events import Events
 from solera.errors import Forbidden, Invalid, NameTaken, NotFound
@@ -103,6 +104,7 @@ class Reconciler:
 
     async def _write_status(self, observation: Observation, status: dict[str, Any]) -> int:
         live = observation.custom_resource
+        status = fit_status(status)
         if status == (live.get("status") or {}):
             return 0
         owner = observation.owner
