@@ -60,7 +60,9 @@ async def configure(config: Config) -> Configuration:
         if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
             kube_config.load_incluster_config(client_configuration=configuration)
         else:
-            await kube_config.load_kube_config(client_configuration=configuration)
+            # Named here, since the library reads the variable only once, when it is imported.
+            file = os.environ.get("KUBECONFIG") or None
+            await kube_config.load_kube_config(config_file=file, client_configuration=configuration)
     except (kube_config.ConfigException, OSError) as error:
         raise OperatorError(f"no way to the apiserver: {error}; set KUBECONFIG, or run in a pod") from error
     watches = len(CHILDREN) * max(1, len(config.namespaces))
