@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from lab import bases, build, node, oci, paths
 from lab.shell import LabError, digest, locked, run, say, write
 
 IMAGES = paths.CACHE / "images"
+_BUILDAH = paths.CACHE / "buildah"
+_STORE = (f"--root={_BUILDAH / 'store'}", f"--runroot={_BUILDAH / 'run'}")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -114,7 +117,7 @@ def assemble(name: str, context: Path, dockerfile: Path, build_args: Mapping[str
     for old in IMAGES.glob(f"{slug}-????????????????.tar"):
         if old != target:
             old.unlink()
-    _buildah("rmi", "--prune", log=log.with_suffix(".prune.log"))
+    _prune()
     return target
 
 
@@ -177,14 +180,23 @@ def _pip_settings() -> str:
 
 
 def _buildah(*argv: str | Path, log: Path) -> None:
-    env = dict(os.environ) | {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
-    roots = [f"--root={paths.CACHE / 'buildah'}", f"--runroot={paths.CACHE / 'buildah-run'}"]
-    run(["buildah", *roots, *argv], env=env, log=log, timeout=1800)
+    env = dict(os.environ) | {"STORAGE_DRIVER": "overlay", "BUILDAH_ISOLATION": "chroot"}
+    run(["buildah", *_STORE, *argv], env=env, log=log, timeout=1800)
+
+
+def _prune() -> None:
+    """Once a day: layers of older builds. More often would throw away what makes the next build quick."""
+    mark = _BUILDAH / "pruned"
+    if mark.exists() and time.time() - mark.stat().st_mtime > 24 * 3600:
+        _buildah("rmi", "--prune", log=build.LOGS / "image-prune.log")
+        mark.unlink()
+    if not mark.exists():
+        mark.touch()
 
 
 def _load(base: str, archive: Path) -> None:
     """Puts a base image into buildah's store, once per content."""
-    mark = paths.CACHE / "buildah" / f"loaded-{_slug(base)}"
+    mark = _BUILDAH / f"loaded-{_slug(base)}"
     if mark.exists() and mark.read_text() == archive.name and _in_store(base):
         return
     say(f"{base}: loading into buildah's store")
@@ -193,9 +205,8 @@ def _load(base: str, archive: Path) -> None:
 
 
 def _in_store(base: str) -> bool:
-    roots = [f"--root={paths.CACHE / 'buildah'}", f"--runroot={paths.CACHE / 'buildah-run'}"]
-    env = dict(os.environ) | {"STORAGE_DRIVER": "vfs"}
+    env = dict(os.environ) | {"STORAGE_DRIVER": "overlay"}
     found = subprocess.run(
-        ["buildah", *roots, "inspect", "--type=image", base], env=env, capture_output=True, check=False
+        ["buildah", *_STORE, "inspect", "--type=image", base], env=env, capture_output=True, check=False
     )
     return found.returncode == 0
