@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -21,7 +21,7 @@ def detail(d: Deployment, now: datetime, *, wide: bool = False) -> RenderableTyp
     """Everything about one LLMDeployment, for a terminal or a pipe."""
     parts: list[RenderableType] = [_facts(d, now, wide=wide)]
     if d.versions:
-        parts += ["", coloured(_version_header(wide=wide), [_version_row(v, now, wide=wide) for v in d.versions])]
+        parts += ["", _versions(d, now, wide=wide)]
     if d.guardrails:
         parts += ["", coloured(_GUARDRAIL_HEADER, [_guardrail_row(g) for g in d.guardrails])]
         parts += [Text(f"  {text}") for text in _guardrail_notes(d.guardrails)]
@@ -64,6 +64,8 @@ def _fact_rows(d: Deployment, now: datetime, *, wide: bool) -> Iterator[tuple[st
         why = f" (the operator has not seen generation {d.generation} yet, last seen: {d.observed_generation})"
     yield "Ready", d.ready + why
     for c in d.conditions:
+        if ready and c.type == "Stalled" and c.message == ready.message:
+            continue  # said in the line above
         if c.type not in {"Ready", "Reconciling", "RolloutComplete", "RouteAccepted"} and c.status == "True":
             yield c.type, f"{c.reason}: {c.message}".rstrip(": ")
         if c.type == "RouteAccepted" and c.status != "True":
@@ -105,40 +107,40 @@ def _ref(ref: Ref | None, *, wide: bool) -> str:
     return f"{ref.version} ({ref.revision})" if wide else f"{ref.version} ({ref.hash})"
 
 
-def _version_header(*, wide: bool) -> Sequence[str]:
-    return (
-        "VERSION",
-        "PHASE",
-        "WEIGHT",
-        "MODEL",
-        "DEPRECATED",
-        "RETIRES",
-        "SUCCESSOR",
-        *(("MESSAGE",) if wide else ()),
-    )
+def _versions(d: Deployment, now: datetime, *, wide: bool) -> RenderableType:
+    """The table of versions; dates and successors only if one version has any."""
+    columns: dict[str, list[str]] = {
+        "VERSION": [v.name for v in d.versions],
+        "PHASE": [v.phase or "-" for v in d.versions],
+        "WEIGHT": [f"{v.weight}%" for v in d.versions],
+        "MODEL": [_model(v, wide=wide) for v in d.versions],
+        "DEPRECATED": [times.moment(v.deprecated_at, now) for v in d.versions],
+        "RETIRES": [_retires(v, now) for v in d.versions],
+        "SUCCESSOR": [_successor(v) for v in d.versions],
+        "MESSAGE": [v.message or "-" for v in d.versions],
+    }
+    always = ("VERSION", "PHASE", "WEIGHT", "MODEL")
+    shown = {name: cells for name, cells in columns.items() if name in always or set(cells) != {"-"}}
+    return coloured(list(shown), zip(*shown.values(), strict=True))
 
 
-def _version_row(v: Version, now: datetime, *, wide: bool) -> list[str]:
-    model = v.uri or "-"
-    if v.model_revision:
-        model += "@" + (v.model_revision if wide else v.model_revision[:REVISION_CHARACTERS])
-    if v.retired_at:
-        late = f", {v.late_by} late" if v.late_by and v.late_by != "0s" else ""
-        retires = f"{times.stamp(v.retired_at)} (done{late})"
-    else:
-        retires = times.moment(v.retires_at, now)
-    row = [
-        v.name,
-        v.phase or "-",
-        f"{v.weight}%",
-        model,
-        times.moment(v.deprecated_at, now),
-        retires,
-        f"{v.successor} ({v.on_retirement})"
-        if v.successor and v.on_retirement
-        else v.successor or v.on_retirement or "-",
-    ]
-    return [*row, *([v.message or "-"] if wide else [])]
+def _model(v: Version, *, wide: bool) -> str:
+    if not v.model_revision:
+        return v.uri or "-"
+    return f"{v.uri or '-'}@{v.model_revision if wide else v.model_revision[:REVISION_CHARACTERS]}"
+
+
+def _retires(v: Version, now: datetime) -> str:
+    if v.retired_at is None:
+        return times.moment(v.retires_at, now)
+    late = f", {v.late_by} late" if v.late_by and v.late_by != "0s" else ""
+    return f"{times.stamp(v.retired_at)} (done{late})"
+
+
+def _successor(v: Version) -> str:
+    if v.successor and v.on_retirement:
+        return f"{v.successor} ({v.on_retirement})"
+    return v.successor or v.on_retirement or "-"
 
 
 _GUARDRAIL_HEADER = ("GUARDRAIL", "METRIC", "VERDICT", "BAD", "INTERVAL", "LIMIT", "SAMPLES", "SOURCE", "FORECAST")

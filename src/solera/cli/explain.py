@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from solera.cli import times
 from solera.cli.reading import Manifest, read
-from solera.cli.view import Deployment, Guardrail, Version
+from solera.cli.view import Condition, Deployment, Guardrail, Version
 
 FRESH = timedelta(seconds=10)
 """An object younger than this may simply not have been looked at yet."""
@@ -77,8 +77,8 @@ def _rollout(d: Deployment, now: datetime) -> Answer:
     if d.waits_for_approval and reason == "WaitingForApproval":
         ours = f"{version} stays at {weight} until a person approves it"
     elif d.state == "Held":
-        since = f", {times.relative(r.held_since, now)}" if r and r.held_since else ""
-        ours = f"{version} is held at {weight} ({reason or 'no reason given'}{since})"
+        since = f" for {times.age(r.held_since, now)}" if r and r.held_since else ""
+        ours = f"{version} is held at {weight}{since} ({reason or 'no reason given'})"
     else:
         ours = {
             "Provisioning": f"{version} gets no requests yet, its pods are being started",
@@ -135,13 +135,7 @@ def _said(ours: str, theirs: str | None) -> str:
 def _evidence(d: Deployment, now: datetime, sentence: str) -> Iterator[str]:
     if 0 <= d.observed_generation < d.generation:
         yield "What follows is what it said before that change."
-    for c in d.conditions:
-        odd = c.status != "True" if c.type in _NORMAL_TRUE else c.status == "True"
-        if odd:
-            since = f", since {times.age(c.since, now)}" if c.since else ""
-            # The whole message stands in the sentence already when it is the answer.
-            text = f": {c.message}" if c.message and c.message not in sentence else ""
-            yield f"condition {c.type}={c.status} ({c.reason}{since}){text}"
+    yield from _condition_lines(d, now, sentence)
     if d.in_rollout:
         yield from _rollout_lines(d, now, sentence)
     for past in d.rejected[-3:]:
@@ -156,6 +150,22 @@ def _evidence(d: Deployment, now: datetime, sentence: str) -> Iterator[str]:
         yield f"next: {d.next}{at}"
     if d.request and d.request != d.last_handled_request:
         yield f"request not handled yet: {d.request}"
+
+
+def _condition_lines(d: Deployment, now: datetime, sentence: str) -> Iterator[str]:
+    """Conditions that are not as they should be; those with the same cause on one line."""
+    causes: dict[tuple[str, str], list[Condition]] = {}
+    for c in d.conditions:
+        if c.type == "RolloutComplete" and d.in_rollout:
+            continue  # that is what a rollout is
+        if c.status != "True" if c.type in _NORMAL_TRUE else c.status == "True":
+            causes.setdefault((c.reason, c.message), []).append(c)
+    for (reason, message), found in causes.items():
+        names = ", ".join(f"{c.type}={c.status}" for c in found)
+        since = f", since {times.age(found[0].since, now)}" if found[0].since else ""
+        # The whole message stands in the sentence already when it is the answer.
+        text = f": {message}" if message and message not in sentence else ""
+        yield f"condition {names} ({reason}{since}){text}"
 
 
 def _rollout_lines(d: Deployment, now: datetime, sentence: str) -> Iterator[str]:
@@ -173,7 +183,7 @@ def _rollout_lines(d: Deployment, now: datetime, sentence: str) -> Iterator[str]
         yield f"share: the candidate got {r.observed_share} of the requests, the route says {d.weight or 0}%"
     for g in d.guardrails:
         yield guardrail_line(g)
-    if r.evidence_at:
+    if d.guardrails and r.evidence_at:
         yield f"figures are {times.age(r.evidence_at, now)} old"
 
 
@@ -198,7 +208,8 @@ def _version_lines(v: Version, now: datetime, sentence: str) -> Iterator[str]:
         return
     facts = []
     if v.retires_at:
-        facts.append(f"retires {times.relative(v.retires_at, now)} at {times.stamp(v.retires_at)}")
+        verb = "retires" if v.retires_at > now else "should have retired"
+        facts.append(f"{verb} {times.relative(v.retires_at, now)} at {times.stamp(v.retires_at)}")
     elif v.deprecated_at:
         facts.append(f"deprecated {times.relative(v.deprecated_at, now)}")
     if v.message and v.message not in sentence:

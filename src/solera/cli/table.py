@@ -118,7 +118,7 @@ def plain(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line(row, columns) for row in [header, *rows])
 
 
-def coloured(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+def coloured(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     """The whole table for a terminal."""
     table = grid()
     for name in header:

@@ -190,7 +190,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str | None]] = {
             )
         ),
         "GuardrailHolds",
-        "v2 is held at 25% (GuardrailHolds, 12m ago): step 2 of 4 (25%) holds: errors: no data from engine since 11:48",
+        "v2 is held at 25% for 12m (GuardrailHolds): step 2 of 4 (25%) holds: errors: no data from engine since 11:48",
         None,
     ),
     "promoting": (
@@ -326,7 +326,6 @@ def test_the_operators_own_words_are_told_unchanged_and_once(obj: dict[str, Any]
 def test_evidence_of_a_step() -> None:
     answer = explain(CASES["waits for requests"][0], NOW)
     assert answer.lines == (
-        "condition RolloutComplete=False (TooFewRequests, since 30m)",
         "step 2 of 4 (25%), since 12m",
         "share: the candidate got 24.6% of the requests, the route says 25%",
         (
@@ -342,6 +341,7 @@ def test_evidence_of_a_step() -> None:
 
 def test_evidence_of_a_rejection_names_the_revision_and_what_to_do() -> None:
     answer = explain(CASES["rejected"][0], NOW)
+    assert answer.lines[0] == "condition Ready=False, Stalled=True, RolloutComplete=False (RolledBack, since 30m)"
     assert "rejected 150m ago: v2 (b7d3m8xz)" in answer.lines
     assert "next: edit the version, or name another one in spec.serve" in answer.lines
 
@@ -354,6 +354,17 @@ def test_evidence_of_what_was_retired_and_of_a_pending_request() -> None:
     assert "request not handled yet: abort@b7d3m8xz/1#77" in lines
     obj["status"]["lastHandledRequest"] = "abort@b7d3m8xz/1#77"
     assert not [line for line in explain(obj, NOW).lines if "request not handled" in line]
+
+
+def test_a_date_that_has_passed_is_told_as_passed() -> None:
+    lines = explain(CASES["retirement overdue"][0], NOW).lines
+    assert "version v1 (Deprecated, 100%): should have retired 3h ago at 2026-11-23T09:00:00Z" in lines
+
+
+def test_a_condition_that_is_not_the_answer_is_told_with_its_message() -> None:
+    refused = condition("RouteAccepted", "Unknown", "Pending", "the gateway has not answered yet")
+    lines = explain(llmd(at_rest(conditions=[refused])), NOW).lines
+    assert "condition RouteAccepted=Unknown (Pending, since 30m): the gateway has not answered yet" in lines
 
 
 def test_stale_status_is_marked_as_stale() -> None:

@@ -176,7 +176,6 @@ def test_one_in_full_shows_what_went_wrong_and_what_is_leaving() -> None:
     )
     for text in (
         "Ready          False (RolledBack) v2 is rolled back: errors",
-        "Stalled        RolledBack: v2 is rolled back: errors",
         "RouteAccepted  False (NotAccepted) NotAllowedByListeners",
         "State          Draining (RolledBack)",
         "Previous       v1 (4f6h2k9q), kept warm until 2026-11-23T12:09:00Z (in 9m)",
@@ -184,6 +183,7 @@ def test_one_in_full_shows_what_went_wrong_and_what_is_leaving() -> None:
         "Request        abort@x/1#2 (not handled yet)",
     ):
         assert " ".join(text.split()) in [" ".join(line) for line in words(told)]
+    assert "\nStalled" not in told  # the same words stand after Ready
     assert "line 1\n" in told
     assert "line 9\n" not in told
     assert "4 earlier, shown by -o wide" in told
@@ -191,6 +191,15 @@ def test_one_in_full_shows_what_went_wrong_and_what_is_leaving() -> None:
     assert "line 12" in wide
     assert "9c925d64d72725edaf899c6cb9c377fd0709d9c5" in wide
     assert V1["revision"] in wide
+
+
+def test_columns_of_dates_are_there_only_when_there_are_dates() -> None:
+    obj = llmd(at_rest(versions=[{"name": "v2", "phase": "Active"}]))
+    del obj["spec"]["versions"][0]["lifecycle"]
+    assert ["VERSION", "PHASE", "WEIGHT", "MODEL"] in words(Terminal(obj).run("get", "support-assistant").stdout)
+    gone = {"name": "v1", "phase": "Retired", "retiredAt": ago(days=2), "lateBy": "40s"}
+    told = Terminal(llmd(at_rest(versions=[gone]))).run("get", "support-assistant").stdout
+    assert "2026-11-21T12:00:00Z (done, 40s late)" in told
 
 
 def test_a_generation_that_was_not_seen_is_not_called_ready() -> None:

@@ -1,0 +1,315 @@
+"""kubectl-solera on a real apiserver: started by kubectl, as users start it. The test writes status; no operator may run here."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, Self
+
+import pytest
+import yaml
+
+from cluster.conftest import ROOT, Kube
+from unit.cli.objects import V2, ago, at_rest, llmd, rolling, waiting_for_approval
+
+pytestmark = pytest.mark.cluster
+
+NAME = "support-assistant"
+DONE = subprocess.CompletedProcess[str]
+
+
+def environment(kubeconfig: Path | None = None) -> dict[str, str]:
+    """The plugin of this checkout on PATH, where kubectl looks for it."""
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return env | ({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})
+
+
+def plugin(kube: Kube, *arguments: str, kubeconfig: Path | None = None) -> DONE:
+    command = ["kubectl", "solera", *arguments, "-n", kube.namespace]
+    return subprocess.run(command, env=environment(kubeconfig), capture_output=True, text=True, timeout=60, check=False)
+
+
+class Started:
+    """A plugin that goes on: what it prints is collected as it comes."""
+
+    def __init__(self, kube: Kube, *arguments: str) -> None:
+        command = ["kubectl", "solera", *arguments, "-n", kube.namespace]
+        self.process = subprocess.Popen(
+            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+        streams = ((self.process.stdout, self.lines), (self.process.stderr, self.errors))
+        self.readers = [threading.Thread(target=self.collect, args=each) for each in streams]
+        for reader in self.readers:
+            reader.start()
+
+    @staticmethod
+    def collect(stream: IO[str], lines: list[str]) -> None:
+        with stream:
+            for line in stream:
+                lines += [line]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        for reader in self.readers:
+            reader.join()
+
+    def ended(self) -> int:
+        code = self.process.wait(20)
+        for reader in self.readers:
+            reader.join()
+        return code
+
+
+def write_status(kube: Kube, status: dict[str, Any]) -> None:
+    generation = kube.get("llmdep", NAME)["metadata"]["generation"]
+    body = {"observedGeneration": generation, **{k: v for k, v in status.items() if v is not None}}
+    patch = [{"op": "add", "path": "/status", "value": body}]
+    kube.run("patch", "llmdep", NAME, "--subresource=status", "--type=json", "-p", json.dumps(patch))
+
+
+def eventually(what: Callable[[], bool], seconds: float = 20) -> None:
+    ends = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < ends, "it did not come about in time"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_operator(kube: Kube) -> None:
+    made = kube.create(
+        {k: v for k, v in llmd(name="lonely").items() if k != "status"} | {"metadata": {"name": "lonely"}}
+    )
+    assert made["status"] == {"observedGeneration": -1}
+    time.sleep(2)
+    if kube.get("llmdep", "lonely")["status"]["observedGeneration"] != -1:
+        pytest.fail("an operator runs in this cluster and writes the status that these tests write: stop it first")
+    kube.run("delete", "llmdep", "lonely")
+
+
+@pytest.fixture
+def obj(kube: Kube) -> Iterator[dict[str, Any]]:
+    """One LLMDeployment that nobody has looked at."""
+    fresh = {k: v for k, v in llmd().items() if k != "status"} | {"metadata": {"name": NAME}}
+    yield kube.create(fresh)
+    kube.run("delete", "llmdep", NAME, "--ignore-not-found")
+
+
+def test_an_object_that_nobody_has_looked_at(kube: Kube, obj: dict[str, Any]) -> None:
+    listed = plugin(kube, "get")
+    assert listed.returncode == 0, listed.stderr
+    assert [line.split()[:6] for line in listed.stdout.splitlines()] == [
+        ["NAME", "READY", "STABLE", "CANDIDATE", "WEIGHT", "STATE"],
+        [NAME, "Unknown", "-", "-", "-", "-"],
+    ]
+    told = plugin(kube, "explain", NAME)
+    assert told.returncode == 0
+    assert told.stdout.startswith(f"The operator has not looked at {NAME} yet")
+    assert plugin(kube, "promote", NAME, "--yes").returncode == 4
+
+
+def test_a_rollout_in_progress(kube: Kube, obj: dict[str, Any]) -> None:
+    write_status(kube, waiting_for_approval())
+    shown = plugin(kube, "get", NAME)
+    assert shown.returncode == 0, shown.stderr
+    for text in ("Held, step 3 of 4 (50%)", "v1 50%, v2 50%; the candidate got 49.7% of the requests", "0.1% to 1.3%"):
+        assert text in shown.stdout
+    told = plugin(kube, "explain", NAME).stdout.splitlines()
+    assert told[0] == "v2 stays at 50% until a person approves it: step 3 of 4 (50%) waits for approval"
+    assert told[-1] == f"  kubectl solera promote {NAME} -n {kube.namespace}"
+    document = json.loads(plugin(kube, "get", NAME, "-o", "json").stdout)
+    assert document["rollout"]["waitsForApproval"] is True
+    assert document["generation"] == document["observedGeneration"] == 1
+
+
+def test_what_is_not_there(kube: Kube) -> None:
+    done = plugin(kube, "explain", "nobody")
+    assert (done.returncode, done.stderr) == (
+        3,
+        f"Error: there is no LLMDeployment nobody in namespace {kube.namespace}\n",
+    )
+    assert plugin(kube, "get", "nobody", "-w").returncode == 3
+
+
+def operator(kube: Kube, answer: dict[str, Any]) -> threading.Thread:
+    """Answers the next request as the operator does: the echo, and what it did, in one write of status."""
+
+    def run() -> None:
+        eventually(lambda: "solera.dev/request" in kube.get("llmdep", NAME)["metadata"].get("annotations", {}))
+        request = kube.get("llmdep", NAME)["metadata"]["annotations"]["solera.dev/request"]
+        write_status(kube, answer | {"lastHandledRequest": request})
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_promote_writes_one_annotation_and_tells_the_answer(kube: Kube, obj: dict[str, Any]) -> None:
+    write_status(kube, waiting_for_approval())
+    approved = waiting_for_approval(rollout={"approvedSteps": [2]})
+    approved["history"] += [{"at": ago(seconds=0), "event": "Approved", "message": "step 3 of v2 is approved"}]
+    thread = operator(kube, approved)
+    done = plugin(kube, "promote", NAME, "--yes", "--timeout", "30s")
+    thread.join()
+    assert (done.returncode, done.stdout) == (0, f"promote {NAME}: step 3 of v2 is approved\n"), done.stderr
+    after = json.loads(kube.run("get", "llmdep", NAME, "-o", "json", "--show-managed-fields").stdout)
+    assert after["spec"] == obj["spec"]
+    assert after["metadata"]["generation"] == obj["metadata"]["generation"]
+    annotation = after["metadata"]["annotations"]["solera.dev/request"]
+    assert annotation.startswith(f"promote@{V2['hash']}/2#")
+    ours = [m for m in after["metadata"]["managedFields"] if m["manager"] == "kubectl-solera"]
+    assert [m["fieldsV1"] for m in ours] == [{"f:metadata": {"f:annotations": {".": {}, "f:solera.dev/request": {}}}}]
+    assert plugin(kube, "promote", NAME, "--yes").returncode == 4  # approved already
+
+
+def test_abort_that_is_refused(kube: Kube, obj: dict[str, Any]) -> None:
+    write_status(kube, rolling("Shifting", "MinDuration", "step 2 of 4 (25%) lasts"))
+    said = f"abort: {V2['hash']} is not the candidate"
+    refused = at_rest(history=[{"at": ago(seconds=0), "event": "RequestRefused", "message": said}])
+    thread = operator(kube, refused)
+    done = plugin(kube, "abort", NAME, "--timeout", "30s")
+    thread.join()
+    assert (done.returncode, done.stderr) == (5, f"Error: abort {NAME}: {said}\n")
+
+
+def test_nobody_answers(kube: Kube, obj: dict[str, Any]) -> None:
+    write_status(kube, waiting_for_approval())
+    done = plugin(kube, "promote", NAME, "--yes", "--timeout", "1s")
+    assert done.returncode == 124
+    assert "is the operator running?" in done.stderr
+    assert "request not handled yet: promote@" in plugin(kube, "explain", NAME).stdout
+
+
+def test_status_is_written_all_the_time_and_the_request_still_arrives(kube: Kube, obj: dict[str, Any]) -> None:
+    write_status(kube, waiting_for_approval())
+    stop = threading.Event()
+
+    def busy() -> None:
+        count = 0
+        while not stop.is_set():
+            count += 1
+            patch = {"status": {"guardrails": [{"name": "errors", "samples": count}]}}
+            kube.patch("llmdep", NAME, patch, "--subresource=status")
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    try:
+        done = plugin(kube, "promote", NAME, "--yes", "--no-wait")
+    finally:
+        stop.set()
+        thread.join()
+    assert done.returncode == 0, done.stderr
+    assert kube.get("llmdep", NAME)["metadata"]["annotations"]["solera.dev/request"].startswith("promote@")
+
+
+def test_a_watch_follows_until_the_object_is_gone(kube: Kube, obj: dict[str, Any]) -> None:
+    write_status(kube, rolling("Provisioning", "Provisioning", "0 of 2 pods", step=None))
+    with Started(kube, "get", NAME, "-w") as watch:
+        eventually(lambda: len(watch.lines) == 2)
+        write_status(kube, rolling("Shifting", "MinDuration", "x", step=0, weight=5))
+        eventually(lambda: len(watch.lines) == 3)
+        write_status(kube, at_rest())
+        eventually(lambda: len(watch.lines) == 4)
+        kube.run("delete", "llmdep", NAME)
+        assert watch.ended() == 0
+    states = [line.split() for line in watch.lines[1:]]
+    assert [s[4:6] for s in states] == [["0%", "Provisioning"], ["5%", "Shifting"], ["-", "Idle"]]
+    assert watch.errors == [f"{NAME} in namespace {kube.namespace} was deleted\n"]
+
+
+def test_ctrl_c_ends_a_watch_with_130(kube: Kube, obj: dict[str, Any]) -> None:
+    with Started(kube, "get", "-w") as watch:
+        eventually(lambda: len(watch.lines) == 2)
+        watch.process.send_signal(signal.SIGINT)
+        assert watch.ended() == 130
+    assert watch.errors == []
+
+
+@pytest.fixture
+def policy(kube: Kube) -> Iterator[None]:
+    """The chart's own policy, held to the namespace of this test."""
+    name = f"{kube.namespace}-policy"
+    values = ["--set", f"fullnameOverride={name}", "--set", "image.repository=localhost/x"]
+    only = ["--show-only", "templates/promote-policy.yaml"]
+    made = subprocess.run(
+        ["helm", "template", "t", str(ROOT / "charts/solera"), *values, *only],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    policy, binding = yaml.safe_load_all(made.stdout)
+    here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": kube.namespace}}}
+    binding["spec"]["matchResources"] = here
+    documents = yaml.safe_dump_all([policy, binding])
+    kube.run("apply", "-f", "-", stdin=documents)
+    yield
+    kube.run("delete", "-f", "-", stdin=documents)
+
+
+def user(kube: Kube, tmp_path: Path, name: str, *verbs: str) -> Path:
+    """A service account that may do that with LLMDeployments, and its kubeconfig."""
+    kube.run("create", "serviceaccount", name)
+    if verbs:
+        rules = [{"apiGroups": ["solera.dev"], "resources": ["llmdeployments"], "verbs": list(verbs)}]
+        kube.create(
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules}
+        )
+        kube.run("create", "rolebinding", name, f"--role={name}", f"--serviceaccount={kube.namespace}:{name}")
+    token = kube.run("create", "token", name).stdout.strip()
+    admin = yaml.safe_load(kube.run("config", "view", "--raw", "--minify", "--flatten").stdout)
+    admin["users"] = [{"name": admin["users"][0]["name"], "user": {"token": token}}]
+    certificate = admin["clusters"][0]["cluster"].get("certificate-authority-data")
+    assert certificate is None or base64.b64decode(certificate)
+    file = tmp_path / name
+    file.write_text(yaml.safe_dump(admin))
+    return file
+
+
+def test_only_an_approver_may_promote_and_the_others_are_told_who_may(
+    kube: Kube, obj: dict[str, Any], policy: None, tmp_path: Path
+) -> None:
+    write_status(kube, waiting_for_approval())
+    editor = user(kube, tmp_path, "editor", "get", "list", "watch", "patch", "update")
+    approver = user(kube, tmp_path, "approver", "get", "patch", "promote")
+    stranger = user(kube, tmp_path, "stranger")
+
+    done = plugin(kube, "get", NAME, kubeconfig=stranger)
+    assert done.returncode == 5
+    assert f'User "system:serviceaccount:{kube.namespace}:stranger" cannot get resource' in done.stderr
+
+    def denied() -> bool:  # a policy needs a moment until it is in force
+        tried = plugin(kube, "promote", NAME, "--yes", "--no-wait", kubeconfig=editor)
+        return tried.returncode == 5
+
+    eventually(denied)
+    done = plugin(kube, "promote", NAME, "--yes", "--no-wait", kubeconfig=editor)
+    assert done.returncode == 5
+    assert "ValidatingAdmissionPolicy" in done.stderr
+    assert (
+        f"system:serviceaccount:{kube.namespace}:editor may not write the annotation solera.dev/request" in done.stderr
+    )
+    assert "It takes the RBAC verbs get, patch and promote" in done.stderr
+
+    kube.run("create", "role", "reads-rbac", "--verb=list", "--resource=roles,rolebindings")
+    kube.run("create", "rolebinding", "reads-rbac", "--role=reads-rbac", f"--serviceaccount={kube.namespace}:editor")
+
+    def told() -> bool:
+        tried = plugin(kube, "promote", NAME, "--yes", "--no-wait", kubeconfig=editor)
+        return f"  ServiceAccount {kube.namespace}/approver (by RoleBinding approver)\n" in tried.stderr
+
+    eventually(told)
+    done = plugin(kube, "promote", NAME, "--yes", "--no-wait", kubeconfig=approver)
+    assert done.returncode == 0, done.stderr
