@@ -154,12 +154,13 @@ def pause() -> Path:
 
 
 def helm() -> Path:
+    flags = f"-s -w -X helm.sh/helm/v4/internal/version.version=v{paths.HELM_VERSION}"
+
     def make(part: Path) -> None:
-        package = f"helm.sh/helm/v4/cmd/helm@v{paths.HELM_VERSION}"
-        install = [go(), "install", "-trimpath", "-ldflags", "-s -w", package]
+        install = [go(), "install", "-trimpath", "-ldflags", flags, f"helm.sh/helm/v4/cmd/helm@v{paths.HELM_VERSION}"]
         run(install, env=_go_env(GOBIN=str(part)), log=LOGS / "helm.log", timeout=3600)
 
-    return _kept("helm", digest(paths.HELM_VERSION), f"helm {paths.HELM_VERSION}", make)
+    return _kept("helm", digest(flags), f"helm {paths.HELM_VERSION}", make)
 
 
 def tools() -> Path:
