@@ -182,7 +182,7 @@ def test_abort_that_is_refused(kube: Kube, obj: dict[str, Any]) -> None:
     thread = operator(kube, refused)
     done = plugin(kube, "abort", NAME, "--timeout", "30s")
     thread.join()
-    assert (done.returncode, done.stderr) == (5, f"Error: abort {NAME}: {said}\n")
+    assert (done.returncode, done.stderr) == (5, f"Error: abort {NAME}: {said.removeprefix('abort: ')}\n")
 
 
 def test_nobody_answers(kube: Kube, obj: dict[str, Any]) -> None:

@@ -197,16 +197,17 @@ def _ask(env: Environment, client: Client, obj: Object, asked: Request, *, secon
 
 
 def _tell(d: Deployment, result: Outcome, *, waited: bool, quiet: bool) -> None:
-    what = f"{result.request.verb} {d.name}"
+    verb = result.request.verb
+    what, said = f"{verb} {d.name}", result.message.removeprefix(f"{verb}: ")
     if not result.handled and waited:
         raise TimedOut(
-            f"{what}: {result.message}. The request stays and counts once the operator sees it; is the operator running?\n"
+            f"{what}: {said}. The request stays and counts once the operator sees it; is the operator running?\n"
             "  kubectl get pods -A -l app.kubernetes.io/name=solera"
         )
     if result.accepted is False:
-        raise Refused(f"{what}: {result.message}")
+        raise Refused(f"{what}: {said}")
     if not quiet:
-        click.echo(f"{what}: {result.message}")
+        click.echo(f"{what}: {said}")
 
 
 def _who_may(client: Client, namespace: str, name: str, refusal: str) -> str:

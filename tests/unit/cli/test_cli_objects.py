@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from solera.api import metadata
 from solera.api.llmdeployment import PLURAL, parse
 from solera.api.status import State, Verdict
 from solera.cli import client, reading
-from solera.plan import requests
+from solera.plan import gates, policies, report, requests
 from unit.cli.test_cli_explain import CASES
 
 
@@ -22,6 +24,21 @@ def test_fixtures_fit_the_api(obj: dict[str, Any]) -> None:
 def test_the_names_that_both_sides_write_are_the_same() -> None:
     assert (client.GROUP, client.VERSION, client.PLURAL) == (metadata.GROUP, metadata.VERSION, PLURAL)
     assert reading.REQUEST_ANNOTATION == requests.REQUEST_ANNOTATION
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (gates, {"WaitingForApproval"}),
+        (policies, {"RequestRefused", "Approved", "Aborted", "RolledBack", "Withdrawn", "Replaced"}),
+        (report, {"RolledBack"}),
+    ],
+)
+def test_the_words_that_the_plugin_looks_for_are_those_that_the_operator_writes(
+    module: ModuleType, words: set[str]
+) -> None:
+    source = inspect.getsource(module)
+    assert [w for w in words if f'"{w}"' not in source] == []
 
 
 def test_the_cases_cover_every_state_and_the_summary_every_verdict() -> None:

@@ -99,7 +99,10 @@ def test_promote_counts_as_accepted_when_the_rollout_has_gone_on_meanwhile() -> 
 def test_a_request_that_the_operator_refuses_ends_with_5_and_its_words(form: tuple[str, ...]) -> None:
     said = "promote: the rollout is at step 1, not 2; look again and repeat"
     result = terminal(history=history("RequestRefused", said)).run("promote", "support-assistant", "--yes", *form)
-    assert (result.exit_code, result.stderr) == (5, f"Error: promote support-assistant: {said}\n")
+    assert (result.exit_code, result.stderr) == (
+        5,
+        f"Error: promote support-assistant: {said.removeprefix('promote: ')}\n",
+    )
     if form:
         assert json.loads(result.stdout)["accepted"] is False
 
@@ -340,7 +343,7 @@ def test_abort_that_comes_too_late_is_refused() -> None:
     said = "abort: b7d3m8xz is not the candidate"
     t = terminal(candidate=None, stable=V2, state="Idle", history=history("RequestRefused", said))
     result = t.run("abort", "support-assistant")
-    assert (result.exit_code, result.stderr) == (5, f"Error: abort support-assistant: {said}\n")
+    assert (result.exit_code, result.stderr) == (5, f"Error: abort support-assistant: {said.removeprefix('abort: ')}\n")
 
 
 DENIED = (

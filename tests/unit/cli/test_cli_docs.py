@@ -1,0 +1,106 @@
+"""The page about the plugin shows what the plugin prints. `python -m unit.cli.test_cli_docs` (in tests/) writes the examples anew."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from solera.cli import errors, output
+from solera.cli.reading import read
+from unit.cli.objects import V2, at_rest, llmd, waiting_for_approval
+from unit.cli.test_cli_explain import CASES
+from unit.cli.test_cli_get import Terminal
+from unit.cli.test_cli_request import approving, binding, denying, history, role, rule, terminal
+
+PAGE = Path(__file__).parents[3] / "docs" / "kubectl-solera.md"
+EXAMPLE = re.compile(r"(<!-- example: (\w+) -->\n```console\n\$ kubectl solera ([^\n]*)\n)(.*?)```", re.DOTALL)
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+def case(name: str) -> Terminal:
+    return Terminal(CASES[name][0])
+
+
+def several() -> Terminal:
+    return Terminal(
+        llmd(waiting_for_approval()),
+        llmd(
+            CASES["rejected"][0]["status"],
+            name="search",
+            namespace="web",
+            uid="2",
+            creationTimestamp="2026-11-20T12:00:00Z",
+        ),
+        llmd(CASES["retirement upcoming"][0]["status"], name="translate", namespace="web", uid="3"),
+    )
+
+
+def refusing() -> Terminal:
+    said = "promote: the rollout is at step 3, not 2; look again and repeat"
+    return terminal(history=history("RequestRefused", said))
+
+
+def aborting() -> Terminal:
+    said = history("Aborted", "v2 was aborted by request")
+    return terminal(candidate=None, state="RollingBack", draining=[V2], history=said)
+
+
+def denied() -> Terminal:
+    t = denying()
+    t.twin.others = {
+        f"{RBAC}/namespaces/ml/roles": [role("leads", rule(["get", "patch", "promote"]), namespace="ml")],
+        f"{RBAC}/namespaces/ml/rolebindings": [
+            binding("leads", "Role", "leads", {"kind": "Group", "name": "support-leads"}, namespace="ml")
+        ],
+    }
+    return t
+
+
+SCENES: dict[str, Any] = {
+    "several": several,
+    "waiting": lambda: case("paused until approved"),
+    "provisioning": lambda: case("provisioning with a pod problem"),
+    "rejected": lambda: case("rejected"),
+    "overdue": lambda: case("retirement overdue"),
+    "unseen": lambda: case("last change not seen"),
+    "approving": approving,
+    "refusing": refusing,
+    "silent": terminal,
+    "aborting": aborting,
+    "denied": denied,
+}
+
+
+def printed(match: re.Match[str]) -> str:
+    result = SCENES[match[2]]().run(*shlex.split(match[3]))
+    return f"{match[1]}{result.stdout}{result.stderr}```"
+
+
+def test_examples_are_what_the_plugin_prints() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert {m[2] for m in EXAMPLE.finditer(page)} == set(SCENES)
+    for match in EXAMPLE.finditer(page):
+        assert match[0] == printed(match)
+
+
+def test_every_exit_code_is_on_the_page() -> None:
+    codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_")} | {0}
+    assert {int(c) for c in re.findall(r"^\| (\d+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)} == codes
+
+
+def test_every_key_of_the_json_is_on_the_page() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    view = output.deployment(read(llmd(waiting_for_approval())))
+    keys = {*view, *view["rollout"], *view["guardrails"][0], *view["versions"][0], *view["stable"]}
+    answer = Terminal(llmd(at_rest())).run("explain", "support-assistant", "-o", "json")
+    keys |= set(json.loads(answer.stdout))
+    assert [k for k in keys - {"apiVersion", "kind"} if not re.search(rf"\b{k}\b", page)] == []
+    causes = {cause for obj, cause, _, _ in CASES.values() if not read(obj).in_rollout}
+    assert [c for c in causes if f"`{c}`" not in page] == []
+
+
+if __name__ == "__main__":
+    PAGE.write_text(EXAMPLE.sub(printed, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
