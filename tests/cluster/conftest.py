@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -51,8 +52,8 @@ class Kube:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Kube:
-    """The cluster, with the definitions of this checkout in force."""
+def apiserver() -> Kube:
+    """The apiserver as it is."""
     if not os.environ.get("KUBECONFIG"):
         pytest.fail(f"KUBECONFIG is not set: tests marked cluster need a real control plane; {HOW}")
     if shutil.which("kubectl") is None:
@@ -61,16 +62,31 @@ def cluster() -> Kube:
     ready = kube.run("get", "--raw", "/readyz", check=False)
     if ready.returncode:
         pytest.fail(f"the apiserver of {os.environ['KUBECONFIG']} does not answer: {ready.stderr.strip()}; {HOW}")
-    applied = kube.run("apply", "--server-side", "--force-conflicts", "--field-manager=tests", "-f", str(ROOT / "crds"))
-    assert "Warning" not in applied.stderr, applied.stderr
-    kube.run("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
     return kube
+
+
+@pytest.fixture(scope="session")
+def cluster(apiserver: Kube) -> Kube:
+    """The cluster, with the definitions of this checkout in force."""
+    folder = str(ROOT / "crds")
+    apiserver.run("apply", "--server-side", "--force-conflicts", "--field-manager=tests", "-f", folder)
+    apiserver.run("wait", "--for=condition=Established", "--timeout=30s", "-f", folder)
+    return apiserver
+
+
+@contextlib.contextmanager
+def own_namespace(kube: Kube) -> Iterator[str]:
+    """A namespace with a name of its own, removed afterwards."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    kube.run("create", "namespace", name)
+    try:
+        yield name
+    finally:
+        kube.run("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture(scope="module")
 def kube(cluster: Kube) -> Iterator[Kube]:
-    """A namespace of its own for each module, removed afterwards."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    cluster.run("create", "namespace", name)
-    yield Kube(name)
-    cluster.run("delete", "namespace", name, "--wait=false")
+    """A namespace of its own for each module."""
+    with own_namespace(cluster) as name:
+        yield Kube(name)

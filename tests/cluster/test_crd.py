@@ -1,23 +1,62 @@
-"""The definitions on a real apiserver: every rule accepts and refuses what it should, in words that help."""
+"""The definitions on a real apiserver: every rule accepts and refuses what it should, in words that help.
+
+They are installed under another group, so that no operator in the cluster acts on what is written here.
+"""
 
 from __future__ import annotations
 
 import copy
 import json
 import random
+import subprocess
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from cluster.conftest import ROOT, Kube
+from cluster.conftest import ROOT, Kube, own_namespace
 from solera.api.errors import InvalidSpec
-from solera.api.llmdeployment import parse
+from solera.api.llmdeployment import PLURAL, parse
 from unit.api import cases
 
 pytestmark = pytest.mark.cluster
+
+GROUP = f"test-{uuid.uuid4().hex[:6]}.solera.dev"  # runs at the same time do not meet
+LLMDEP = f"llmdeployments.{GROUP}"
+RECORD = f"rolloutrecords.{GROUP}"
+
+
+class OtherGroup(Kube):
+    """Sends every object under the group of these tests."""
+
+    def send(self, verb: str, obj: cases.Object, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return super().send(verb, obj | {"apiVersion": f"{GROUP}/v1alpha1"}, *options, check=check)
+
+
+@pytest.fixture(scope="module")
+def kube(apiserver: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
+    folder = tmp_path_factory.mktemp("crds")
+    for path in (ROOT / "crds").glob("*.yaml"):
+        definition = yaml.safe_load(path.read_text())
+        definition["spec"]["group"] = GROUP
+        definition["metadata"]["name"] = f"{definition['spec']['names']['plural']}.{GROUP}"
+        (folder / path.name).write_text(json.dumps(definition))
+    applied = apiserver.run("apply", "--server-side", "--field-manager=tests", "-f", str(folder))
+    assert "Warning" not in applied.stderr, applied.stderr
+    apiserver.run("wait", "--for=condition=Established", "--timeout=30s", "-f", str(folder))
+    with own_namespace(apiserver) as name:
+        yield OtherGroup(name)
+    apiserver.run("delete", "-f", str(folder), "--wait=false")
+
+
+def test_the_files_themselves_are_taken(apiserver: Kube) -> None:
+    done = apiserver.run("create", "--dry-run=server", "-f", str(ROOT / "crds"), check=False)
+    assert done.returncode == 0 or "AlreadyExists" in done.stderr
+    assert "is invalid" not in done.stderr
 
 
 def refused(kube: Kube, obj: cases.Object) -> str:
@@ -44,7 +83,7 @@ def test_accepted(kube: Kube, case: cases.Accepted) -> None:
 def test_examples(kube: Kube, path: Path, tmp_path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if not line.startswith("  namespace: ")]
     copied = tmp_path / path.name
-    copied.write_text("\n".join(lines))
+    copied.write_text("\n".join(lines).replace("apiVersion: solera.dev/", f"apiVersion: {GROUP}/"))
     done = kube.run("apply", "--dry-run=server", "-f", str(copied))
     assert "created (server dry run)" in done.stdout
     assert "Warning" not in done.stderr
@@ -91,7 +130,7 @@ def deployed(kube: Kube, request: pytest.FixtureRequest) -> Any:
     obj["metadata"]["name"] = f"t{abs(hash(request.node.name)) % 10**8}"
     kube.create(obj)
     yield obj
-    kube.run("delete", "llmdep", obj["metadata"]["name"], "--wait=false")
+    kube.run("delete", LLMDEP, obj["metadata"]["name"], "--wait=false")
 
 
 def edited(kube: Kube, obj: cases.Object, change: Callable[[cases.Object], Any]) -> str:
@@ -105,9 +144,7 @@ def edited(kube: Kube, obj: cases.Object, change: Callable[[cases.Object], Any])
 
 
 def status(kube: Kube, obj: cases.Object, content: dict[str, Any], *, check: bool = True) -> str:
-    return kube.patch(
-        "llmdep", obj["metadata"]["name"], {"status": content}, "--subresource=status", check=check
-    ).stderr
+    return kube.patch(LLMDEP, obj["metadata"]["name"], {"status": content}, "--subresource=status", check=check).stderr
 
 
 def test_a_published_model_cannot_change(kube: Kube, deployed: cases.Object) -> None:
@@ -187,8 +224,8 @@ def test_the_version_that_carries_the_traffic_stays(kube: Kube, deployed: cases.
 def test_an_old_finding_does_not_stop_other_edits(kube: Kube, deployed: cases.Object) -> None:
     """Annotations and the removal of a finalizer go through, because no rule at the root reads spec alone."""
     name = deployed["metadata"]["name"]
-    kube.patch("llmdep", name, {"metadata": {"finalizers": ["solera.dev/test"], "annotations": {"a": "b"}}})
-    kube.patch("llmdep", name, {"metadata": {"finalizers": None}})
+    kube.patch(LLMDEP, name, {"metadata": {"finalizers": ["solera.dev/test"], "annotations": {"a": "b"}}})
+    kube.patch(LLMDEP, name, {"metadata": {"finalizers": None}})
 
 
 def test_a_new_object_has_a_status_that_nobody_takes_for_current(kube: Kube) -> None:
@@ -198,35 +235,37 @@ def test_a_new_object_has_a_status_that_nobody_takes_for_current(kube: Kube) -> 
     created = kube.create(obj)
     assert created["status"] == {"observedGeneration": -1}
     assert created["metadata"]["generation"] == 1
-    kube.run("wait", "--for=jsonpath={.status.observedGeneration}=-1", "--timeout=5s", "llmdep/fresh")
-    done = kube.run("wait", "--for=condition=Ready", "--timeout=1s", "llmdep/fresh", check=False)
+    kube.run("wait", "--for=jsonpath={.status.observedGeneration}=-1", "--timeout=5s", f"{LLMDEP}/fresh")
+    done = kube.run("wait", "--for=condition=Ready", "--timeout=1s", f"{LLMDEP}/fresh", check=False)
     assert done.returncode != 0
 
 
 def test_a_status_without_observed_generation_says_so(kube: Kube, deployed: cases.Object) -> None:
     status(kube, deployed, {"observedGeneration": None, "state": "Idle"})
-    assert kube.get("llmdep", deployed["metadata"]["name"])["status"] == {"observedGeneration": -1, "state": "Idle"}
+    assert kube.get(LLMDEP, deployed["metadata"]["name"])["status"] == {"observedGeneration": -1, "state": "Idle"}
 
 
 def test_users_and_operator_do_not_get_in_each_others_way(kube: Kube, deployed: cases.Object) -> None:
     name = deployed["metadata"]["name"]
     user = ("--server-side", "--field-manager=alice", "--force-conflicts")
     kube.send("apply", deployed, *user)
-    head = {key: deployed[key] for key in ("apiVersion", "kind", "metadata")}
+    head = {key: deployed[key] for key in ("kind", "metadata")}
     operator = ("--server-side", "--field-manager=solera", "--force-conflicts", "--subresource=status")
     content = {"status": {"observedGeneration": 1, "state": "Idle", "next": "nothing to do"}}
     kube.send("apply", head | content, *operator)
-    before = kube.get("llmdep", name)["metadata"]["resourceVersion"]
+    before = kube.get(LLMDEP, name)["metadata"]["resourceVersion"]
     kube.send("apply", head | content, *operator)
     kube.send("apply", deployed, *user)
-    assert kube.get("llmdep", name)["metadata"]["resourceVersion"] == before
+    assert kube.get(LLMDEP, name)["metadata"]["resourceVersion"] == before
     done = kube.run(
         "diff",
         "-f",
         "-",
         "--server-side",
         "--field-manager=alice",
-        stdin=json.dumps(deployed | {"metadata": {"name": name, "namespace": kube.namespace}}),
+        stdin=json.dumps(
+            deployed | {"apiVersion": f"{GROUP}/v1alpha1", "metadata": {"name": name, "namespace": kube.namespace}}
+        ),
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "")
@@ -257,10 +296,10 @@ STATUS = {
 def test_columns(kube: Kube, deployed: cases.Object) -> None:
     status(kube, deployed, STATUS)
     name = deployed["metadata"]["name"]
-    header, row = kube.run("get", "llmdep", name).stdout.splitlines()
+    header, row = kube.run("get", LLMDEP, name).stdout.splitlines()
     assert header.split() == ["NAME", "READY", "STABLE", "CANDIDATE", "WEIGHT", "STATE", "NEXT", "AGE"]
     assert row.split()[1:10] == ["True", "v1", "v2", "25", "Shifting", "weight", "50", "in", "4m"]
-    header, row = kube.run("get", "llmdep", name, "-o", "wide").stdout.splitlines()
+    header, row = kube.run("get", LLMDEP, name, "-o", "wide").stdout.splitlines()
     assert header.split()[8:] == ["SERVE", "MODEL", "SHARE", "PREVIOUS", "REASON", "MESSAGE"]
     assert row.split()[11:] == ["v1", "chat", "24.8%", "v0", "OnPlan", "all", "by", "plan"]
 
@@ -268,26 +307,31 @@ def test_columns(kube: Kube, deployed: cases.Object) -> None:
 def test_found_by_category_and_by_field(kube: Kube, deployed: cases.Object) -> None:
     status(kube, deployed, STATUS)
     name = deployed["metadata"]["name"]
-    assert f"llmdeployment.solera.dev/{name}" in kube.run("get", "solera", "-o", "name").stdout
+    assert f"llmdeployment.{GROUP}/{name}" in kube.run("get", "solera", "-o", "name").stdout
     selector = "spec.serve=v1,status.state=Shifting,status.candidate.version=v2"
-    assert name in kube.run("get", "llmdep", "-o", "name", "--field-selector", selector).stdout
-    assert not kube.run("get", "llmdep", "-o", "name", "--field-selector", "status.state=Idle").stdout
+    assert name in kube.run("get", LLMDEP, "-o", "name", "--field-selector", selector).stdout
+    assert not kube.run("get", LLMDEP, "-o", "name", "--field-selector", "status.state=Idle").stdout
+
+
+def test_short_names(kube: Kube) -> None:
+    rows = kube.run("api-resources", f"--api-group={GROUP}", "--no-headers").stdout.splitlines()
+    assert sorted(row.split()[:2] for row in rows) == [["llmdeployments", "llmdep"], ["rolloutrecords", "rr"]]
 
 
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("llmdep", "A self-hosted language model through its life"),
-        ("llmdep.spec.serve", "Changing it starts a rollout"),
-        ("llmdep.spec.versions.model", "hf://ORG/NAME"),
-        ("llmdep.spec.versions.lifecycle.onRetirement", "ENUM: Redirect Refuse Hold"),
-        ("llmdep.spec.rollout.guardrails", "slowerThan"),
-        ("llmdep.status.state", "Idle Provisioning Evaluating Shifting"),
+        (PLURAL, "A self-hosted language model through its life"),
+        (f"{PLURAL}.spec.serve", "Changing it starts a rollout"),
+        (f"{PLURAL}.spec.versions.model", "hf://ORG/NAME"),
+        (f"{PLURAL}.spec.versions.lifecycle.onRetirement", "ENUM: Redirect Refuse Hold"),
+        (f"{PLURAL}.spec.rollout.guardrails", "slowerThan"),
+        (f"{PLURAL}.status.state", "Idle Provisioning Evaluating Shifting"),
         ("rolloutrecords.data", "may change between releases"),
     ],
 )
 def test_explain(kube: Kube, path: str, says: str) -> None:
-    text = kube.run("explain", path).stdout
+    text = kube.run("explain", path, f"--api-version={GROUP}/v1alpha1").stdout
     assert says in " ".join(text.split())
     assert "<no description>" not in text
 
@@ -323,7 +367,7 @@ def test_a_record_keeps_whatever_the_operator_writes(kube: Kube) -> None:
         "data": {"totals": {"0": {"chat-v1-abcdefgh": {"errors": [1, 2]}}}, "ring": [[1.5, None]]},
     }
     assert kube.create(record)["data"] == record["data"]
-    assert "r1" in kube.run("get", "rr", "chat").stdout
+    assert "r1" in kube.run("get", RECORD, "chat").stdout
     bad = copy.deepcopy(record)
     bad["metadata"]["name"] = "other"
     del bad["spec"]["rolloutId"]
