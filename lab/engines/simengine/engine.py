@@ -83,16 +83,16 @@ class Engine:
         self.draining = False
         self.running = 0
         self.waiting = 0
-        self._started = time.time()
-        self._counted_since = self._started
-        self.metrics = VllmMetrics(config.served_names[0], config.generation, self._started, config.max_model_len)
+        self._born = time.monotonic()
+        self._counted_since = time.time()
+        self.metrics = VllmMetrics(config.served_names[0], config.generation, self._counted_since, config.max_model_len)
         self._slots = asyncio.Semaphore(config.max_num_seqs)
         self._changed = asyncio.Event()
         self._dice: dict[str, random.Random] = {}
 
     @property
     def loaded(self) -> bool:
-        return time.time() - self._started >= self.faults.startup_delay
+        return time.monotonic() - self._born >= self.faults.startup_delay
 
     def set_faults(self, faults: Faults) -> None:
         """Put ``faults`` in force at once, and let hung requests look whether they may go on."""
