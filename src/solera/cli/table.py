@@ -16,6 +16,8 @@ HEADERS = ("NAME", "READY", "STABLE", "CANDIDATE", "WEIGHT", "STATE", "NEXT", "A
 WIDE_HEADERS = ("STEP", "OBSERVED", "GUARDRAILS", "MODEL", "TEAM", "MESSAGE")
 NEXT_WIDTH = 48
 GAP = 3
+FLEXIBLE = frozenset({"NEXT", "MESSAGE", "REASON", "FORECAST", "MODEL", "DEPRECATED", "RETIRES", "AT"})
+"""Columns that give way in a narrow terminal, by wrapping; a word such as a state is never broken."""
 
 COLOURS = {
     "True": "green",
@@ -122,7 +124,7 @@ def coloured(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     """The whole table for a terminal."""
     table = grid()
     for name in header:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=name not in FLEXIBLE, overflow="fold" if name in FLEXIBLE else "ellipsis")
     for row in rows:
         table.add_row(*(Text(cell, style=colour(cell)) for cell in row))
     return table

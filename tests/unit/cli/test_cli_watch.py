@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -211,6 +212,18 @@ def test_a_terminal_is_drawn_anew_and_ends_with_the_last_picture() -> None:
         assert "Shifting" in result.stdout
         plain = "".join(part[part.find("m") + 1 :] for part in result.stdout.split("\x1b["))
         assert " ".join(last.split()) in " ".join(plain.split())
+
+
+def test_a_narrow_terminal_breaks_sentences_and_not_words() -> None:
+    t = scripted(interrupt, objects=(llmd(waiting_for_approval()),))
+    environment = Environment(connect=t.connect, now=lambda: NOW, clock=lambda: 0.0, sleep=t.sleep)
+    env = {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "90"}
+    told = CliRunner().invoke(cli, ["get"], obj=environment, env=env).stdout
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", told).splitlines()
+    assert " ".join(plain[0].split()) == FIRST[0]
+    assert plain[1].split()[:6] == ["support-assistant", "True", "v1", "v2", "50%", "Held"]
+    assert len(plain) > 2
+    assert max(map(len, plain)) <= 90
 
 
 def test_the_picture_says_when_contact_is_lost() -> None:
