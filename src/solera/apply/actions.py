@@ -17,6 +17,7 @@ from solera.kinds import (
     HTTP_ROUTE,
     LABEL_LLMDEPLOYMENT,
     LLM_DEPLOYMENT,
+    PERSISTENT_VOLUME_CLAIM,
     ROLLOUT_RECORD,
     Key,
     controlled_by,
@@ -85,6 +86,8 @@ class Executor:
                 raise Conflict(
                     f"apply {kind} {owner.namespace}/{name}", "it exists, and was not known when this was decided"
                 )
+            if known is not None and kind == PERSISTENT_VOLUME_CLAIM.kind:
+                return  # a claim is made once: the apiserver refuses nearly every change of one
         if known is not None:
             # With a uid the apiserver refuses to create anew what was deleted meanwhile.
             manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": known["metadata"]["uid"]}}

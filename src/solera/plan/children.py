@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from solera.api.errors import FieldError
 from solera.plan.difference import difference, stamped
 from solera.plan.intent import Intent, VersionIntent
 from solera.plan.memory import RevisionRef
 from solera.plan.revision import ALGORITHM
-from solera.plan.types import Apply, Delete, Manifest, ObservedRevision, Owner
+from solera.plan.types import Apply, Delete, Manifest, Observation, ObservedRevision, Owner
 from solera.render.cache import claim
 from solera.render.pods import controller_revision, deployment, overlay, pod_template
 from solera.render.service import service
@@ -35,6 +36,33 @@ def revision_data(intent: Intent, version: VersionIntent, owner: Owner) -> dict[
     }
 
 
+def cannot_be_rendered(observation: Observation, intent: Intent, version: VersionIntent) -> tuple[str, str] | None:
+    """Why no pods of a new revision can be written down, as (reason, message); None when they can.
+
+    Asked before a candidate is accepted. A revision that exists runs from what it holds and is never asked again.
+    """
+    seen = observation.revisions.get(version.ref.revision)
+    if seen is not None and seen.controller_revision is not None:
+        return None
+    try:
+        revision_data(intent, version, observation.owner)
+    except FieldError as error:
+        place = _place(observation.custom_resource["spec"].get("versions") or (), version.ref.version, error.path)
+        return "InvalidSpec", f"{place}.{error.path}: {error.message}"
+    return None
+
+
+def _place(versions: Sequence[Mapping[str, Any]], name: str, path: str) -> str:
+    """Where a field that was merged from template and version was written: `spec`, or the version's own place."""
+    for index, entry in enumerate(versions):
+        found: Any = entry if entry.get("name") == name else None
+        for key in path.split("."):
+            found = found.get(key.partition("[")[0]) if isinstance(found, Mapping) else None
+        if found is not None:
+            return f"spec.versions[{index}]"
+    return "spec"
+
+
 def desired_children(
     owner: Owner, intent: Intent, version: VersionIntent, ref: RevisionRef, seen: ObservedRevision | None, why: str
 ) -> Iterator[Apply]:
@@ -51,7 +79,8 @@ def desired_children(
         )
         return
     template = overlay(seen.controller_revision["data"]["podTemplate"], version.resolved)
-    if seen.deployment is None and (cache := claim(owner, ref.version, version.resolved)) is not None:
+    cache = claim(owner, ref.version, version.resolved)
+    if cache is not None and cache["metadata"]["name"] not in _mounted(seen.deployment):
         yield Apply(cache, f"create PersistentVolumeClaim {cache['metadata']['name']}: {why}")
     yield from apply_if_different(
         service(owner, ref.revision, ref.version, ref.hash, version.resolved), seen.service, why
@@ -60,6 +89,12 @@ def desired_children(
         owner, ref.revision, ref.version, ref.hash, template, version.resolved, version.resolved.replicas
     )
     yield from apply_if_different(workload, seen.deployment, why)
+
+
+def _mounted(workload: Manifest | None) -> set[str]:
+    """Names of the claims that a live Deployment's pods mount: those are there, and are left as they are."""
+    volumes = workload["spec"]["template"]["spec"].get("volumes") or [] if workload else []
+    return {v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v}
 
 
 def removals(seen: ObservedRevision, why: str) -> Iterator[Delete]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from solera.api.defaults import ResolvedStep
+from solera.plan.children import cannot_be_rendered
 from solera.plan.gates import Gate, StepEvidence, step_gate
 from solera.plan.intent import Intent, VersionIntent
 from solera.plan.lifecycle import effective_version, may_start, refuses
@@ -155,7 +156,8 @@ def _target(
         message = f"{effective} has retired and onRetirement is Refuse: requests are refused; set spec.serve to another version"
         return None, ("VersionRetired", message), serves_already or memory.stable is None
     if serves_already or may_start(effective, version.life, memory, observation.now):
-        return version.ref, None, False
+        problem = cannot_be_rendered(observation, intent, version)
+        return (version.ref, None, False) if problem is None else (None, problem, False)
     if memory.tombstone(effective) is not None:
         return (
             None,

@@ -121,6 +121,16 @@ async def test_an_ownerless_claim_is_known_by_its_label(kube: MemoryKube, execut
         await executor.run(observed(), [Apply(other, "of another")])
 
 
+async def test_a_claim_is_made_once_and_never_changed(kube: MemoryKube, executor: Executor, writes: Writes) -> None:
+    live = kube.put(
+        child("PersistentVolumeClaim", "chat-v1-cache", api_version="v1", spec={"accessModes": ["ReadWriteOnce"]})
+    )
+    other = wanted("PersistentVolumeClaim", "chat-v1-cache", accessModes=["ReadWriteMany"])
+    await executor.run(observed(), [Apply(other, "create")])
+    assert kube.objects["PersistentVolumeClaim", NAMESPACE, "chat-v1-cache"]["spec"] == live["spec"]
+    assert writes.seen == []
+
+
 async def test_an_update_names_the_uid_so_that_nothing_deleted_comes_back(kube: MemoryKube, executor: Executor) -> None:
     live = kube.put(child("Deployment", REVISION, spec={"replicas": 2}))
     kube.remove("Deployment", NAMESPACE, REVISION)
