@@ -17,7 +17,7 @@ from solera.plan.evidence import Counter
 START_TIME = "process_start_time_seconds"
 
 _RANKS = ("tp_rank", "pp_rank", "moe_ep_rank")  # each rank repeats the same requests
-_REST = re.compile(r'^[ \t]*(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})?[ \t]*(\S+)(?:[ \t]+-?\d+)?[ \t\r]*$')
+_REST = re.compile(r'^[ \t]*(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})?[ \t]*([^\s{]\S*)(?:[ \t]+-?\d+)?[ \t\r]*$')
 _LABEL = re.compile(r'[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"[ \t]*(?:,|$)')
 _ESCAPE = re.compile(r"\\(.)")
 

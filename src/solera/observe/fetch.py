@@ -98,7 +98,7 @@ async def _body(response: httpx.Response, where: str, max_bytes: int) -> bytes:
         raise Unreadable(f"{where} sent {packed} although it was asked not to")
     parts: list[bytes] = []
     size = 0
-    async for part in response.aiter_raw():
+    async for part in response.aiter_bytes():  # nothing is unpacked here: packed answers are refused above
         size += len(part)
         if size > max_bytes:
             raise Unreadable(f"the answer of {where} is longer than {max_bytes} bytes")

@@ -1,9 +1,10 @@
 """A gateway's own counters of each backend. It sees what no engine can: requests to a pod that died, refused or never answered.
 
 Traefik (3.2 and later) names the backend of a Gateway API route ``<route>-svc-<namespace>-<service>-<number>@kubernetesgateway``, older
-ones ``<namespace>-<service>-<port>@kubernetesgateway``: one series for each rule and backend. A series appears with its first request,
-and goes away, after it was read once more, when a new configuration no longer has its name. So each series is an instance of its own,
-and one that was not in the process's previous answer was 0 then.
+ones ``<namespace>-<service>-<port>@kubernetesgateway``: one series for each rule and backend. A series appears with its first request.
+When a new configuration no longer has its name it goes away, after somebody has read it once more, and may begin again from 0 later. So
+each series is an instance of its own, what it counted in its former lives is added, and one that was not in the process's previous
+answer had counted nothing more then.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from solera.plan.evidence import ALL_REQUESTS, Counter, Reading
 REQUESTS = "traefik_service_requests_total"
 DURATION = "traefik_service_request_duration_seconds"
 PROVIDER = "@kubernetesgateway"
+MOST_LABELS = 2000
+MOST_LIVES = 32
 MANY_BYTES = 256 << 10  # from here on sorting the lines would hold up the event loop for more than a few milliseconds
 
 _NAMES = (REQUESTS, f"{DURATION}_bucket", f"{DURATION}_count")
@@ -56,13 +59,15 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 class _Page:
     """One answer of one gateway process: its lines by the label of their service.
 
-    ``before`` is when the same process answered last, and which labels it showed then.
+    ``before`` is when the same process answered last, and which labels it showed then; ``former`` the last lines of each life that
+    a label has ended.
     """
 
     at: datetime
     started: str
     lines: Mapping[str, list[str]]
     before: tuple[datetime, frozenset[str]] | None = None
+    former: Mapping[str, tuple[list[str], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class GatewaySource:
         self._resolve = resolve_host
         self._look: tuple[datetime, asyncio.Task[_Look]] | None = None
         self._pages: dict[str, _Page] = {}
+        self._wanted: dict[str, None] = {}  # labels that somebody reads, the newest last
 
     async def read(
         self, targets: Sequence[Target], guardrails: Sequence[GuardrailQuery], now: datetime
@@ -124,12 +130,17 @@ class GatewaySource:
     def _readings(
         self, address: str, page: _Page, label: str, revision: str, guardrails: Sequence[GuardrailQuery]
     ) -> Iterator[Reading]:
-        counters = _counters(_families(page.lines[label]), guardrails)
+        self._wanted.pop(label, None)
+        self._wanted[label] = None
+        if len(self._wanted) > MOST_LABELS:
+            del self._wanted[next(iter(self._wanted))]
+        former = [_counters(_families(lines), guardrails) for lines in page.former.get(label, ())]
+        counters = _sum([_counters(_families(page.lines[label]), guardrails), *former])
         series = hashlib.blake2s(label.encode(), digest_size=4).hexdigest()
         instance = f"{self.name}/{address}/{page.started}/{series}"
         if page.before is not None and label not in page.before[1]:
-            zero = dict.fromkeys(counters, Counter(0, 0))
-            yield Reading(page.before[0], "gateway", revision, instance, page.started, zero)
+            then = dict.fromkeys(counters, Counter(0, 0)) | _sum(former)
+            yield Reading(page.before[0], "gateway", revision, instance, page.started, then)
         yield Reading(page.at, "gateway", revision, instance, page.started, counters)
 
     async def _look_at_all(self, now: datetime) -> _Look:
@@ -169,8 +180,12 @@ class GatewaySource:
         sort = asyncio.to_thread(_sorted, answer.text) if len(answer.text) > MANY_BYTES else None
         started, lines = _sorted(answer.text) if sort is None else await sort
         last = self._pages.get(where)
-        same = last is not None and last.started == started
-        return _Page(now, started, lines, (last.at, frozenset(last.lines)) if last is not None and same else None)
+        if last is None or last.started != started:
+            return _Page(now, started, lines)
+        former = dict(last.former)
+        for label in (last.lines.keys() - lines.keys()) & self._wanted.keys():
+            former[label] = (*former.get(label, ()), last.lines[label])[-MOST_LIVES:]
+        return _Page(now, started, lines, (last.at, frozenset(last.lines)), former)
 
 
 def _sorted(text: str) -> tuple[str, dict[str, list[str]]]:
@@ -246,3 +261,9 @@ def _counters(found: Families, guardrails: Sequence[GuardrailQuery]) -> dict[str
             if isinstance(result, Counter):
                 counters[guardrail.name] = result
     return counters
+
+
+def _sum(parts: Sequence[Mapping[str, Counter]]) -> dict[str, Counter]:
+    """Guardrail by guardrail; one that a part does not count has no sum."""
+    names = set.intersection(*(set(part) for part in parts)) if parts else set()
+    return {n: Counter(sum(p[n].total for p in parts), sum(p[n].bad for p in parts)) for n in names}

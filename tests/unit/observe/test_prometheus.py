@@ -1,0 +1,278 @@
+import asyncio
+import json
+import threading
+import time
+from collections import Counter as Tally
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from solera.observe.fetch import Unreachable
+from solera.observe.metrics import GuardrailQuery, Target
+from solera.observe.prometheus import Labels, PrometheusSource, connect
+from solera.plan.evidence import Counter
+
+NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
+ERRORS = GuardrailQuery("errors", "ErrorRate")
+TTFT = GuardrailQuery("ttft", "TimeToFirstToken", 2.5)
+GUARDRAILS = (ERRORS, TTFT)
+
+
+def target(n, engine="vLLM", **more):
+    return Target("support-v1-aaaaaaaa", f"uid-{n}", "10.0.0.1", 8000, "ml", "svc", engine, f"pod-{n}", **more)
+
+
+class Server:
+    """What a Prometheus holds: name -> [(labels, value)], sampled at ``at``; it answers instant queries as text would be matched."""
+
+    def __init__(self):
+        self.at = NOW - timedelta(seconds=3)
+        self.series = {}
+        self.queries = []
+        self.trouble = None
+
+    def pod(
+        self, name, namespace="ml", finished=(("stop", 90), ("error", 10)), ttft=((2.5, 80), ("+Inf", 90)), **labels
+    ):
+        where = labels or {"namespace": namespace, "pod": name}
+        self.put("process_start_time_seconds", 1795471818.89, **where)
+        for reason, count in finished:
+            self.put("vllm:request_success_total", count, finished_reason=reason, engine="0", **where)
+        for bound, count in ttft:
+            self.put("vllm:time_to_first_token_seconds_bucket", count, le=str(bound), engine="0", **where)
+        return self
+
+    def put(self, name, value, **labels):
+        self.series.setdefault(name, []).append((labels, value))
+
+    def __call__(self, query):
+        self.queries.append(query)
+        if self.trouble is not None:
+            raise self.trouble
+        name = query.removeprefix("timestamp(").split("{")[0]
+        wanted = (
+            query.split('le=~"')[1].split('"')[0].replace("\\\\", "").replace("[+]", "+").split("|")
+            if "le=~" in query
+            else None
+        )
+        return [
+            {
+                "metric": {"__name__": name, **labels},
+                "value": [NOW.timestamp(), str(self.at.timestamp() if query.startswith("timestamp(") else value)],
+            }
+            for labels, value in self.series.get(name, [])
+            if wanted is None or labels.get("le") in wanted
+        ]
+
+
+@pytest.fixture
+def server():
+    return Server()
+
+
+@pytest.fixture
+def source(server):
+    source = PrometheusSource("prod", server)
+    yield source
+    source.close()
+
+
+async def test_a_pod_s_counters_are_read_as_they_were_sampled(server, source):
+    server.pod("pod-1").pod("pod-2", finished=(("stop", 5), ("error", 0)))
+    result = await source.read([target(1), target(2), target(3)], GUARDRAILS, NOW)
+    first, second = result.readings
+    assert (first.source, first.instance, first.at, first.started) == (
+        "prometheus",
+        "uid-1",
+        server.at,
+        "1795471818.89",
+    )
+    assert first.counters == {"": Counter(100, 0), "errors": Counter(100, 10), "ttft": Counter(90, 10)}
+    assert second.counters["errors"] == Counter(5, 0)
+    assert result.errors == {"uid-3": "NoData: Prometheus prod has no series of pod pod-3"}
+
+
+async def test_one_query_for_each_metric_whoever_asks(server, source):
+    for n in range(30):
+        server.pod(f"pod-{n}")
+    await asyncio.gather(*(source.read([target(n)], GUARDRAILS, NOW) for n in range(30)))
+    assert max(Tally(server.queries).values()) == 1
+    assert len(server.queries) == 5  # requests, HTTP server, start, one histogram, time of the samples
+    assert not any("rate(" in q or "increase(" in q for q in server.queries)
+
+
+async def test_a_sample_is_given_once(server, source):
+    server.pod("pod-1")
+    assert (await source.read([target(1)], GUARDRAILS, NOW)).readings
+    assert not (await source.read([target(1)], GUARDRAILS, NOW + timedelta(seconds=1))).readings
+    server.at += timedelta(seconds=2)
+    (reading,) = (await source.read([target(1)], GUARDRAILS, NOW + timedelta(seconds=2))).readings
+    assert reading.at == server.at
+
+
+async def test_a_threshold_that_is_no_bucket_is_told_with_those_that_are(server, source):
+    server.pod("pod-1", ttft=((1.0, 10), (2.5, 80), ("+Inf", 90)))
+    result = await source.read([target(1)], [GuardrailQuery("ttft", "TimeToFirstToken", 2.0)], NOW)
+    assert result.unmeasurable == {
+        "ttft": "slowerThan 2s is not a bucket of vllm:time_to_first_token_seconds; use 1s or 2.5s"
+    }
+    assert "ttft" not in result.readings[0].counters
+
+
+async def test_other_names_of_labels(server):
+    server.pod("", exported_namespace="ml", exported_pod="pod-1")
+    source = PrometheusSource("prod", server, labels=Labels("exported_namespace", "exported_pod"))
+    assert (await source.read([target(1)], GUARDRAILS, NOW)).readings
+    assert all('exported_namespace!="",exported_pod!=""' in q for q in server.queries)
+    source.close()
+
+
+async def test_the_same_pod_name_in_another_namespace_is_another_pod(server, source):
+    server.pod("pod-1", namespace="other")
+    result = await source.read([target(1)], GUARDRAILS, NOW)
+    assert not result.readings
+    assert "uid-1" in result.errors
+
+
+@pytest.mark.parametrize("value", ["NaN", "-1", "+Inf", "1.5"])
+async def test_a_value_that_is_no_count_is_an_error_of_that_pod_alone(server, source, value):
+    server.pod("pod-1", finished=(("stop", value), ("error", 0))).pod("pod-2")
+    result = await source.read([target(1), target(2)], GUARDRAILS, NOW)
+    assert [r.instance for r in result.readings] == ["uid-2"]
+    assert result.errors["uid-1"].startswith("Unreadable: ")
+
+
+async def test_what_is_missing_is_no_data_and_never_unmeasurable(server, source):
+    server.pod("pod-1", ttft=())
+    result = await source.read([target(1)], GUARDRAILS, NOW)
+    assert not result.unmeasurable
+    assert "ttft" not in result.readings[0].counters
+    assert result.errors["uid-1"].startswith(
+        "NoData: Prometheus prod: vLLM shows no vllm:time_to_first_token_seconds_bucket"
+    )
+
+
+async def test_an_engine_without_counters_is_unmeasurable(source):
+    result = await source.read([target(1, engine="llama.cpp")], GUARDRAILS, NOW)
+    assert result.unmeasurable.keys() == {"errors", "ttft"}
+
+
+async def test_sglang(server, source):
+    where = {"namespace": "ml", "pod": "pod-1"}
+    endpoint = {"endpoint": "/v1/completions", "method": "POST"}
+    server.put("sglang:http_responses_total", 40, status_code="200", **endpoint, **where)
+    server.put("sglang:http_responses_total", 2, status_code="500", **endpoint, **where)
+    begun = NOW - timedelta(hours=1)
+    (reading,) = (await source.read([target(1, "SGLang", started=begun)], [ERRORS], NOW)).readings
+    assert reading.counters == {"": Counter(42, 0), "errors": Counter(42, 2)}
+    assert reading.started == f"{begun.timestamp():.2f}"
+
+
+async def test_an_outage_is_one_error_and_no_number(server, source):
+    server.trouble = Unreachable("Prometheus prod: Connection refused")
+    results = await asyncio.gather(*(source.read([target(n)], GUARDRAILS, NOW) for n in range(5)))
+    assert all(r.errors == {"prod": "Unreachable: Prometheus prod: Connection refused"} for r in results)
+    assert len(server.queries) == 1
+
+
+async def test_a_slow_server_is_asked_by_one_thread_only():
+    asked, now, most = 0, 0, 0
+
+    def slow(_query):
+        nonlocal asked, now, most
+        asked, now = asked + 1, now + 1
+        most = max(most, now)
+        time.sleep(0.05)
+        now -= 1
+        return []
+
+    source = PrometheusSource("prod", slow)
+    rounds = [source.read([target(1)], GUARDRAILS, NOW + timedelta(seconds=i)) for i in range(3)]
+    await asyncio.gather(*rounds)
+    assert asked > 3
+    assert most == 1
+    source.close()
+
+
+# The real client against a server on loopback.
+
+
+@pytest.fixture
+def http():
+    class Handler(BaseHTTPRequestHandler):
+        answer = (200, json.dumps({"status": "success", "data": {"resultType": "vector", "result": []}}))
+        wait = 0.0
+        seen: ClassVar[list] = []
+
+        def do_POST(self):
+            length = int(self.headers.get("Content-Length") or 0)
+            query = parse_qs(urlsplit(self.path).query) | parse_qs(self.rfile.read(length).decode())
+            self.seen.append((urlsplit(self.path).path, query["query"][0], self.headers.get("Authorization")))
+            time.sleep(self.wait)
+            status, body = self.answer
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_):
+            pass
+
+    Handler.seen = []
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd.daemon_threads = True
+    httpd.handle_error = lambda *_: None  # the client that left on purpose
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    Handler.url = f"http://127.0.0.1:{httpd.server_port}"
+    yield Handler
+    httpd.shutdown()
+    httpd.server_close()
+    thread.join()
+
+
+def ask(http, **more):
+    return connect("prod", http.url, **({"timeout": 0.5, "max_bytes": 10_000} | more))
+
+
+def test_the_client_sends_the_query_and_the_token_as_it_is_now(http, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    client = ask(http, token_file=str(token))
+    assert client('up{pod!=""}') == []
+    token.write_text("second\n")
+    client("up")
+    assert http.seen == [("/api/v1/query", 'up{pod!=""}', "Bearer first"), ("/api/v1/query", "up", "Bearer second")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ((503, "busy"), "refuses: HTTP Status Code 503"),
+        ((200, "<html>"), "Prometheus prod: "),
+        ((200, "{}"), "Prometheus prod: "),
+        ((200, "[]"), "Prometheus prod: "),
+        ((200, '{"data": {"result": {}}}'), "gave no vector"),
+        ((200, "x" * 20_000), "longer than 10000 bytes"),
+        ((302, ""), "refuses: HTTP Status Code 302"),
+    ],
+)
+def test_the_client_turns_every_bad_answer_into_one_error_without_asking_twice(http, answer, says):
+    http.answer = answer
+    with pytest.raises(Unreachable, match=says):
+        ask(http)("up")
+    assert len(http.seen) == 1
+
+
+def test_the_client_does_not_wait_for_ever(http):
+    http.wait = 1.0
+    with pytest.raises(Unreachable, match=r"gave no complete answer within 0\.1s"):
+        ask(http, timeout=0.1)("up")
+
+
+def test_the_client_names_what_the_system_says():
+    with pytest.raises(Unreachable, match=r"Prometheus prod: .*Connection refused"):
+        connect("prod", "http://127.0.0.1:1", timeout=0.5, max_bytes=1000)("up")
