@@ -1,7 +1,7 @@
 """Runs the actions of a plan, in order, and looks again before whatever cannot be taken back.
 
-The store may be seconds old. A create is therefore preceded by a live look for an object of that name, an update names the uid that it
-means, and a deletion is preceded by live looks at the owner and at the route.
+The store may be seconds old. A create is therefore preceded by live looks for the owner and for an object of that name, an update names
+the uid that it means, and a deletion is preceded by live looks at the owner and at the route.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ class Executor:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         known = children.get((kind, name))
         if known is None:
+            # A child may have gone because its owner has: the garbage collector can be faster than the news of the owner's end.
+            await self._owner_lives(owner)
             known = await self._live(kind, owner.namespace, name)
             if known is not None and not _ours(known, manifest):
                 raise NameTaken(controlled_by(known))

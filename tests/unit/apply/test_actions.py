@@ -70,7 +70,7 @@ async def test_a_missing_child_is_created_after_a_live_look(
     kube: MemoryKube, executor: Executor, writes: Writes
 ) -> None:
     assert await executor.run(observed(), [Apply(wanted(replicas=1), "create")]) == 1
-    assert kube.reads == [("get", "Deployment", REVISION)]
+    assert kube.reads == [("get", "LLMDeployment", NAME), ("get", "Deployment", REVISION)]
     live = kube.objects["Deployment", NAMESPACE, REVISION]
     assert live["spec"] == {"replicas": 1}
     assert writes.seen == [("wrote", KEY, "Deployment", live["metadata"]["resourceVersion"])]
@@ -204,8 +204,8 @@ async def test_what_is_gone_already_counts_as_deleted(kube: MemoryKube, executor
 
 
 @pytest.mark.parametrize("owner", ["gone", "being deleted", "another uid"])
-@pytest.mark.parametrize("action", ["delete", "scale to zero"])
-async def test_nothing_is_destroyed_for_an_owner_that_is_not_there_any_more(
+@pytest.mark.parametrize("action", ["delete", "scale to zero", "create"])
+async def test_nothing_is_destroyed_or_created_for_an_owner_that_is_not_there_any_more(
     kube: MemoryKube, executor: Executor, owner: str, action: str
 ) -> None:
     live = kube.put(child("Deployment", REVISION, spec={"replicas": 2}))
@@ -216,9 +216,12 @@ async def test_nothing_is_destroyed_for_an_owner_that_is_not_there_any_more(
         gone = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
         kube.edit("LLMDeployment", NAMESPACE, NAME, lambda o: o["metadata"].update(gone))
     todo = deletion(live) if action == "delete" else Apply(wanted(replicas=0), "scale")
+    if action == "create":
+        todo = Apply(wanted("Service"), "create")
     with pytest.raises(NotSafe, match="gone or being deleted"):
         await executor.run(observed(deployment=live), [todo])
     assert kube.objects["Deployment", NAMESPACE, REVISION]["spec"] == {"replicas": 2}
+    assert kube.writes() == []
 
 
 async def test_scaling_between_other_numbers_needs_no_look_at_the_owner(kube: MemoryKube, executor: Executor) -> None:

@@ -1,0 +1,104 @@
+"""The operator as a process of its own, and what it says about itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+Object = dict[str, Any]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@dataclass
+class OperatorProcess:
+    """`solera operator run` for one namespace."""
+
+    folder: Path
+    namespace: str
+    kubeconfig: Path | str
+    port: int = field(default_factory=free_port)
+    process: asyncio.subprocess.Process | None = None
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def lines(self) -> list[Object]:
+        return [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+
+    async def start(self, *, ready: bool = True) -> OperatorProcess:
+        config = self.folder / "config.yaml"
+        health = free_port()
+        config.write_text(
+            f"namespaces: [{self.namespace}]\nmetricsPort: {self.port}\nhealthPort: {health}\nlogFormat: json\nlogLevel: debug\n"
+        )
+        with (self.folder / "log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "solera.cli.main", "operator", "run", "--config", str(config)),
+                env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+                stdout=log,
+                stderr=log,
+            )
+        if ready:
+            await self.until_ready()
+        return self
+
+    async def until_ready(self) -> None:
+        await until("the operator is ready", self._is_ready, 60)
+
+    async def _is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.returncode is None, self.log
+        try:
+            return (await self.get("/readyz"))[0] == 200
+        except aiohttp.ClientError:
+            return False
+
+    async def get(self, path: str) -> tuple[int, str]:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return response.status, await response.text()
+
+    async def metric(self, name: str) -> float:
+        """The sum over all label values."""
+        _, text = await self.get("/metrics")
+        values = [line.rsplit(" ", 1)[1] for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name]
+        return sum(map(float, values))
+
+    async def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Exit status and seconds that it took."""
+        assert self.process is not None
+        began = time.monotonic()
+        if self.process.returncode is None:
+            self.process.send_signal(how)
+        async with asyncio.timeout(30):
+            return await self.process.wait(), time.monotonic() - began
+
+
+async def until(what: str, condition: Any, seconds: float = 30) -> None:
+    """Poll ``condition`` (plain or async) until it is true."""
+    ends = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if asyncio.iscoroutine(value):
+            value = await value
+        if value:
+            return
+        assert time.monotonic() < ends, f"not within {seconds} s: {what}"
+        await asyncio.sleep(0.1)
