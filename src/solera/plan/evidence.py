@@ -65,7 +65,8 @@ MAX_EARLIER = 4
 MAX_INSTANCES = 256
 MAX_SERIES = 256
 MAX_UNOBSERVED = 32
-LARGEST = 2**53
+LARGEST = 10**12
+"""No process ever counts as many requests, and logarithms of gamma functions still have some digits left."""
 
 
 def new_ledger(rollout_id: str, stable: str, candidate: str, now: datetime) -> Ledger:

@@ -49,6 +49,7 @@ TYPICAL_LIMIT = 0.01
 """Where the interval is made tightest when there is no limit."""
 
 _LARGEST_LOG = 700.0
+_NEGLIGIBLE = 4.0
 
 Steps = Sequence[tuple[int, Counter]]
 
@@ -241,7 +242,7 @@ def _breaks(steps: Steps, limit: float, log_level: float) -> int | None:
     wealth = {
         index: math.log(_start_weight(index)) + log_wealth_above(c.bad, c.total, limit, weight)
         for index, c in enumerate(since)
-        if c.bad > c.total * limit  # the others have lost: leaving them out only lowers the mixture
+        if far_above(c.bad, c.total, limit, log_level - _NEGLIGIBLE)  # leaving the others out only lowers the mixture
     }
     clearest = max(wealth, key=wealth.__getitem__)
     top = wealth[clearest]

@@ -139,9 +139,31 @@ class TestDifferences:
             seen = absorb(seen, [(one, other)[look % 2].read(5 * look)], step=0, now=at(5 * look))
         assert errors(seen)[0] <= 200
         assert seen.resets >= 1
-        one.serve(1000, 1000)
-        other.serve(1000, 1000)
-        assert errors(absorb(seen, [one.read(300)], step=0, now=at(300))) == errors(seen)
+        again = seen
+        for look in range(60, 70):
+            one.serve(1000, 1000)
+            again = absorb(again, [one.read(5 * look)], step=0, now=at(5 * look))
+        assert errors(again) == errors(seen)
+
+    def test_starts_that_are_no_times_and_come_back_are_two_processes_as_well(self) -> None:
+        seen, counted = ledger(), []
+        for look in range(1, 20):
+            pod = Process(counters={"errors": [10 * look, 10 * look]})
+            reading = replace(pod.read(5 * look), started=f"boot-{look % 3}")
+            seen = absorb(seen, [reading], step=0, now=at(5 * look))
+            counted.append(errors(seen)[0])
+        assert counted[2:] == [counted[2]] * 17
+        assert counted[2] <= 20 + 30
+
+    def test_an_address_that_proved_to_be_many_processes_is_not_believed_after_a_restart_either(self) -> None:
+        pod, seen = Process(began=1), ledger()
+        for look in range(1, 5):
+            pod.counters["errors"] = [100 - look, 0]
+            seen = absorb(seen, [pod.read(look)], step=0, now=at(look))
+        before = errors(seen)
+        pod.restart(began=100)
+        pod.serve(10, 10)
+        assert errors(absorb(seen, [pod.read(105)], step=0, now=at(105))) == before
 
     def test_a_start_from_before_the_last_reading_is_no_restart(self) -> None:
         pod = stable()
@@ -193,6 +215,14 @@ class TestWhatIsNeverCounted:
             pod.serve(10, 1)
             readings.append(pod.read(look))
         assert errors(absorb(ledger(), readings[::-1], step=0, now=at(6))) == (50, 5)
+
+    def test_reordered_readings_of_a_process_and_its_successor(self) -> None:
+        pod = Process(began=1)
+        pod.serve(30, 3)
+        last = pod.read(3)
+        pod.restart(began=4)
+        pod.serve(2, 1)
+        assert errors(absorb(ledger(), [pod.read(5), last], step=0, now=at(6))) == (32, 4)
 
     def test_a_late_reading(self) -> None:
         pod = Process(began=1)
@@ -446,6 +476,21 @@ class TestTheRecord:
         traffic.ledger = absorb(traffic.ledger, [], step=2, now=at(500), alive=set())
         assert traffic.ledger.unobserved
         assert restored(traffic.ledger) == traffic.ledger
+
+    def test_doubts_about_an_instance_are_given_back_too(self) -> None:
+        pod, seen = Process(began=1), ledger()
+        pod.serve(10)
+        seen = absorb(seen, [pod.read(5)], step=0, now=at(5), alive={"pod-1"})
+        pod.restart(began=80)
+        seen = absorb(seen, [pod.read(90)], step=0, now=at(90), alive={"pod-1"})
+        pod.serve(7)
+        seen = absorb(seen, [pod.read(95)], step=0, now=at(95), alive={"pod-1"})
+        pod.counters["errors"] = [3, 0]
+        seen = absorb(seen, [pod.read(100), replace(pod.read(101), at=at(500))], step=0, now=at(100), alive=set())
+        (instance,) = seen.instances.values()
+        assert (instance.falls, instance.quarantine, len(instance.earlier), instance.gone) == (1, 2, 1, True)
+        assert (seen.resets, seen.unobserved_total, seen.refused) == (1, 1, {"from the future": 1})
+        assert restored(seen) == seen
 
     def test_a_new_ledger_is_given_back_exactly(self) -> None:
         assert restored(ledger()) == ledger()

@@ -31,6 +31,15 @@ def test_the_ends_of_the_incomplete_beta_function() -> None:
     assert log_incomplete_beta(2, 3, 1) == log_beta(2, 3) == pytest.approx(math.log(1 / 12))
 
 
+@pytest.mark.parametrize("size", [1e9, 1e12])
+@pytest.mark.parametrize("deviations", [-6, -1, 0, 1, 6])
+def test_it_neither_fails_nor_hangs_at_counts_beyond_all_need(size: float, deviations: float) -> None:
+    a, b = 0.01 * size, 0.99 * size
+    x = 0.01 + deviations * math.sqrt(0.01 * 0.99 / size)
+    found = log_incomplete_beta(a, b, x) - log_beta(a, b)
+    assert found == pytest.approx(math.log(betainc(a, b, x)), abs=0.01)
+
+
 def test_counts_of_a_hundred_million_neither_overflow_nor_lose_the_tail() -> None:
     # B_x(1, n) = (1 - (1-x)^n)/n in closed form
     assert log_incomplete_beta(1, 1e8, 1e-8) == pytest.approx(math.log((1 - (1 - 1e-8) ** 1e8) / 1e8), rel=1e-9)
