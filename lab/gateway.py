@@ -79,6 +79,9 @@ def traefik() -> Process:
         f"--entrypoints.http.address={paths.ADDRESS}:{paths.GATEWAY_PORT}",
         # A request body may come slowly and an answer may take minutes: the engine decides, not the gateway.
         "--entrypoints.http.transport.respondingtimeouts.readtimeout=0",
+        # llama.cpp's server closes idle and much used connections without a word; a request that was just sent on one of them is
+        # lost, and a gateway must not repeat a POST. So each request gets a connection of its own.
+        "--serverstransport.maxidleconnsperhost=-1",
         f"--entrypoints.metrics.address={paths.ADDRESS}:{paths.TRAEFIK_METRICS_PORT}",
         "--ping=true",
         "--ping.entrypoint=metrics",

@@ -70,9 +70,10 @@ def step_gate(
     """
     step = steps[index]
     name = f"step {index + 1} of {len(steps)} ({step.weight}%)"
-    if judgement is not None and judgement.hold:
-        return _late(step, since, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True))
     ready_at = since + step.min_duration
+    silent = judgement is not None and judgement.no_data and now < ready_at  # the first readings are still to come
+    if judgement is not None and judgement.hold and not silent:
+        return _late(step, since, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True))
     if now < ready_at:
         return Gate(False, "MinDuration", f"{name} lasts until {format_time(ready_at)} at least", ready_at)
     if evidence.candidate_requests < step.min_requests:
