@@ -27,6 +27,7 @@ setup: .venv/.synced ## Install the Python packages (from requirements.lock) int
 lock: ## Write requirements*.lock anew from pyproject.toml
 	@$(UV) pip compile --quiet --group dev pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header -o requirements.lock
 	@$(UV) pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header -o requirements-runtime.lock
+	@echo 'hatchling>=1.27' | $(UV) pip compile --quiet - --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header -o requirements-build.lock
 
 fmt: setup ## Format the code
 	@.venv/bin/ruff format -q src tests lab
@@ -42,8 +43,10 @@ type: setup
 contracts: setup
 	@.venv/bin/lint-imports --no-cache > .venv/contracts.log 2>&1 || { cat .venv/contracts.log; exit 1; }
 
-crds: setup ## Generate crds/ from the models
-	@$(PY) -m solera.api.crd
+crds: setup ## Generate crds/ from the models, and the chart's copy of them
+	@$(PY) -m solera.api.crd crds
+	@$(PY) -m solera.api.crd charts/solera/files/crds
+	@cd tests && ../$(PY) -m unit.chart_shape
 
 check: lint type contracts ## Lint, types, import contracts, generated files
 	@$(PY) -m solera.api.crd --check
