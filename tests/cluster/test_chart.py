@@ -119,6 +119,15 @@ def test_configuration_reaches_the_pod_and_restarts_it() -> None:
     }
 
 
+def test_credentials_of_a_metric_source_can_be_mounted() -> None:
+    options = ("volumes[0].name=token", "volumes[0].secret.secretName=prometheus")
+    options += ("volumeMounts[0].name=token", "volumeMounts[0].mountPath=/etc/token")
+    (deployment,) = kinds(template(*(word for option in options for word in ("--set", option))), "Deployment")
+    spec = deployment["spec"]["template"]["spec"]
+    assert {"name": "token", "secret": {"secretName": "prometheus"}} in spec["volumes"]
+    assert {"name": "token", "mountPath": "/etc/token"} in spec["containers"][0]["volumeMounts"]
+
+
 def test_one_writer_at_a_time() -> None:
     (deployment,) = kinds(template(), "Deployment")
     assert deployment["spec"]["replicas"] == 1
