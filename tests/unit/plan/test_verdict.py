@@ -236,6 +236,16 @@ class TestSharedIncidents:
         traffic.run((400, 0.08), (400, 0.001), step=1)
         assert verdict(traffic.ledger).verdict == FAIL
 
+    def test_stable_being_over_it_by_a_hair_excuses_nothing(self) -> None:
+        traffic = Traffic()
+        traffic.new.serve(1000, 30)
+        traffic.old.serve(1000, 11)
+        assert verdict(traffic.look()).verdict == FAIL
+        traffic.new.serve(0)
+        traffic.old.serve(1000, 39)
+        traffic.run((1, 0.0), (0, 0.0))
+        assert verdict(traffic.ledger).verdict == SHARED_INCIDENT
+
     def test_a_candidate_far_worse_than_a_broken_stable_fails_all_the_same(self) -> None:
         traffic = Traffic()
         for _ in range(10):

@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.integrate import quad
 from scipy.special import betainc, betaln
 
 from solera.stats.special import log_beta, log_incomplete_beta
@@ -29,6 +30,13 @@ def test_the_incomplete_beta_function_agrees_with_scipy(a: float, b: float, x: f
 def test_the_ends_of_the_incomplete_beta_function() -> None:
     assert log_incomplete_beta(2, 3, 0) == -math.inf
     assert log_incomplete_beta(2, 3, 1) == log_beta(2, 3) == pytest.approx(math.log(1 / 12))
+
+
+@pytest.mark.parametrize(("a", "b", "x"), [(8820.9999, 1e-4, 0.9999), (50.0, 1e-6, 0.999), (1.0, 1e-5, 0.5)])
+def test_next_to_a_pole_the_digits_are_not_lost_in_a_difference(a: float, b: float, x: float) -> None:
+    # t = x e^(-s/a) turns the integral into one without a pole
+    integral = quad(lambda s: math.exp(-s) * (1 - x * math.exp(-s / a)) ** (b - 1), 0, math.inf, epsrel=1e-12)[0]
+    assert log_incomplete_beta(a, b, x) == pytest.approx(a * math.log(x) - math.log(a) + math.log(integral), abs=1e-8)
 
 
 @pytest.mark.parametrize("size", [1e9, 1e12])
