@@ -102,12 +102,12 @@ def settled(kube: Kube) -> bool:
     return "Unschedulable" in json.dumps(kube.get("llmdep", "chat").get("status", {}))
 
 
-async def at_rest(kube: Kube, proxy: ApiProxy) -> None:
+async def at_rest(kube: Kube, proxy: ApiProxy, quiet: float = 2.0) -> None:
     await until("the status tells of the unschedulable pod", lambda: settled(kube), 60)
     count = -1
     while count != len(proxy.writes()):
         count = len(proxy.writes())
-        await asyncio.sleep(2)
+        await asyncio.sleep(quiet)
 
 
 async def test_children_are_created_with_their_owner_and_the_status_says_what_is_waited_for(
@@ -208,7 +208,7 @@ async def test_killed_before_or_after_any_write_the_end_is_the_same(
             assert operator.process is not None
             await operator.process.wait()
             await operator.start()
-            await at_rest(kube, proxy)
+            await at_rest(kube, proxy, quiet=0.7)
             assert essence(kube) == undisturbed, f"write {number}, answer lost: {lost_answer}"
 
 

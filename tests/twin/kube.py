@@ -129,13 +129,10 @@ class MemoryKube:
     _streams_cut = 0
 
     async def apply(self, manifest: Manifest, *, resource_version: str | None = None) -> Manifest:
-        meta = manifest["metadata"]
-        if resource_version is not None:
-            manifest = {**manifest, "metadata": {**meta, "resourceVersion": resource_version}}
-        return self._write("apply", manifest, "")
+        return self._write("apply", manifest if resource_version is None else _at(manifest, resource_version), "")
 
-    async def apply_status(self, manifest: Manifest) -> Manifest:
-        return self._write("apply_status", manifest, "status")
+    async def apply_status(self, manifest: Manifest, *, resource_version: str) -> Manifest:
+        return self._write("apply_status", _at(manifest, resource_version), "status")
 
     async def delete(self, kind: str, namespace: str, name: str, *, uid: str, resource_version: str) -> None:
         self._ask("delete", kind, name)
@@ -272,7 +269,8 @@ class MemoryKube:
             if "uid" in meta:
                 raise Conflict(what, "uid is set and the object is not there", status=409)
             return
-        if meta.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
+        # On a status the apiserver looks at the version and not at the uid.
+        if not subresource and meta.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
             raise Invalid(what, "metadata.uid: field is immutable", status=422, fields=("metadata.uid",))
         if meta.get("resourceVersion", old["metadata"]["resourceVersion"]) != old["metadata"]["resourceVersion"]:
             raise Conflict(what, "the object has been modified", status=409)
@@ -296,6 +294,10 @@ class MemoryKube:
         self._events.append((self._version, event, snapshot))
         for listener in self.listeners:
             listener(event, copy.deepcopy(snapshot))
+
+
+def _at(manifest: Manifest, resource_version: str) -> Manifest:
+    return {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": resource_version}}
 
 
 def _ref(obj: Manifest) -> Ref:

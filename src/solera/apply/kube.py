@@ -66,8 +66,8 @@ class Kube(Protocol):
     async def apply(self, manifest: Manifest, *, resource_version: str | None = None) -> Manifest:
         """Server-side apply with force; with ``resource_version`` only over exactly that version. Returns the live object."""
 
-    async def apply_status(self, manifest: Manifest) -> Manifest:
-        """Server-side apply of ``status``: what was applied before and is left out now is removed."""
+    async def apply_status(self, manifest: Manifest, *, resource_version: str) -> Manifest:
+        """Server-side apply of ``status``, only over exactly that version: what was applied before and is left out is removed."""
 
     async def delete(self, kind: str, namespace: str, name: str, *, uid: str, resource_version: str) -> None:
         """Delete in the background, only while uid and resource version match."""
@@ -153,13 +153,11 @@ class KubeClient:
 
     async def apply(self, manifest: Manifest, *, resource_version: str | None = None) -> Manifest:
         """See ``Kube.apply``."""
-        if resource_version is not None:
-            manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": resource_version}}
-        return await self._apply(manifest, "")
+        return await self._apply(manifest if resource_version is None else _at(manifest, resource_version), "")
 
-    async def apply_status(self, manifest: Manifest) -> Manifest:
+    async def apply_status(self, manifest: Manifest, *, resource_version: str) -> Manifest:
         """See ``Kube.apply_status``."""
-        return await self._apply(manifest, "/status")
+        return await self._apply(_at(manifest, resource_version), "/status")
 
     async def delete(self, kind: str, namespace: str, name: str, *, uid: str, resource_version: str) -> None:
         """See ``Kube.delete``."""
@@ -261,6 +259,10 @@ class KubeClient:
 
 def _words(error: BaseException) -> str:
     return str(error) or type(error).__name__
+
+
+def _at(manifest: Manifest, resource_version: str) -> Manifest:
+    return {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": resource_version}}
 
 
 def _resource_of(manifest: Manifest) -> Resource:

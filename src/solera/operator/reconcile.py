@@ -112,10 +112,11 @@ class Reconciler:
             {
                 "apiVersion": LLM_DEPLOYMENT.api_version,
                 "kind": LLM_DEPLOYMENT.kind,
-                # The uid keeps the status of a deleted object off a new one of the same name.
-                "metadata": {"name": owner.name, "namespace": owner.namespace, "uid": owner.uid},
+                "metadata": {"name": owner.name, "namespace": owner.namespace},
                 "status": status,
-            }
+            },
+            # Keeps what was decided off an object that was edited, or deleted and made anew, since: the uid is not looked at here.
+            resource_version=live["metadata"]["resourceVersion"],
         )
         self.store.wrote((owner.namespace, owner.name), answer)
         return 1

@@ -110,10 +110,12 @@ async def test_status_is_applied_on_its_subresource(
     server[0].answers = [(200, {})]
     meta = {"name": "chat", "namespace": NAMESPACE, "uid": "u"}
     await kube.apply_status(
-        {"apiVersion": "solera.dev/v1alpha1", "kind": "LLMDeployment", "metadata": meta, "status": {"state": "Idle"}}
+        {"apiVersion": "solera.dev/v1alpha1", "kind": "LLMDeployment", "metadata": meta, "status": {"state": "Idle"}},
+        resource_version="9",
     )
     path = "/apis/solera.dev/v1alpha1/namespaces/ml/llmdeployments/chat/status"
     assert server[0].requests[0]["path"] == path
+    assert server[0].requests[0]["body"]["metadata"]["resourceVersion"] == "9"
     assert written == [("LLMDeployment", "apply_status")]
 
 
@@ -157,7 +159,7 @@ async def test_no_write_is_sent_when_this_process_must_not(server: tuple[Server,
     await client.get("Deployment", NAMESPACE, "x")
     for write in (
         client.apply(DEPLOYMENT),
-        client.apply_status(DEPLOYMENT),
+        client.apply_status(DEPLOYMENT, resource_version="1"),
         client.delete("Deployment", NAMESPACE, "x", uid="u", resource_version="1"),
         client.create_event({"metadata": {"namespace": NAMESPACE, "name": "e"}}),
     ):

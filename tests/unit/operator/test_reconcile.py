@@ -238,7 +238,16 @@ async def test_the_status_of_a_deleted_deployment_does_not_land_on_a_new_one() -
     rig.deaf = True
     rig.kube.remove("LLMDeployment", NAMESPACE, NAME)
     rig.kube.put(llmdeployment(uid="uid-new"))
-    with pytest.raises(Invalid, match="uid"):
+    with pytest.raises(Conflict):
+        await rig.look()
+    assert rig.status == {"observedGeneration": -1}
+
+
+async def test_a_status_is_not_written_over_an_edit_that_was_not_seen() -> None:
+    rig = Rig(lambda _o: Plan((), said(state="Idle")))
+    rig.deaf = True
+    rig.kube.edit("LLMDeployment", NAMESPACE, NAME, lambda o: o.update(spec={"serve": "v2"}))
+    with pytest.raises(Conflict):
         await rig.look()
     assert rig.status == {"observedGeneration": -1}
 
