@@ -124,7 +124,7 @@ def judge(
 ) -> tuple[GuardrailVerdict, ...]:
     """One verdict per guardrail, in the order of ``specs``; the risks are probabilities over the whole rollout.
 
-    Without ``intervals`` it costs a tenth, ``low`` and ``high`` are None and the verdicts are the same.
+    Without ``intervals`` no roots are sought: ``low`` and ``high`` are None, the verdicts are the same.
 
     Raises:
         GuardrailError: a limit, ratio, action or risk that makes no test.
