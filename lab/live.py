@@ -99,7 +99,7 @@ def llama(name: str, model: str = "letters-q0.gguf", **more: Any) -> Object:
     engine = {
         "name": "llama.cpp",
         "image": "localhost/solera/llama:dev",
-        "args": ["--threads", "1", "--ctx-size", "512"],
+        "args": ["--threads", "1", "--ctx-size", "2048", "--parallel", "4"],
     }
     return {"name": name, "model": {"uri": f"image:///models/{model}"}, "template": {"engine": engine}, **more}
 

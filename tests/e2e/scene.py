@@ -84,7 +84,15 @@ class Scene:
 async def living(scene: Scene, first: str, rate: float = 30.0, seconds: float = 600.0) -> AsyncIterator[Scene]:
     """``first`` serves and traffic flows when the block begins; every answer is in the file when it ends."""
     scene.serve(first)
-    plan = Plan(live.GATEWAY, NAME, host=f"{NAME}.{scene.space}.example.com", rate=rate, duration=seconds, timeout=15)
+    plan = Plan(
+        live.GATEWAY,
+        NAME,
+        host=f"{NAME}.{scene.space}.example.com",
+        rate=rate,
+        duration=seconds,
+        timeout=15,
+        prompt_length=150,
+    )
     async with live.watching(scene.resource, scene.route):
         await live.until(f"{first} serves", lambda: scene.stable() == first and scene.weights(), 120)
         await asyncio.sleep(1)

@@ -72,6 +72,8 @@ def desired_children(
     operator that renders otherwise restarts nothing.
     """
     if seen is None or seen.controller_revision is None:
+        if ref != version.ref:
+            return  # somebody deleted it, and the manifest has moved on: what it held cannot be written again, what runs is left alone
         data = revision_data(intent, version, owner)
         yield Apply(
             controller_revision(owner, ref.revision, ref.version, ref.hash, data, owner.generation),

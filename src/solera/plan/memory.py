@@ -180,7 +180,7 @@ def from_status(status: Mapping[str, Any]) -> Memory:
         stable=_ref(status.get("stable")),
         candidate=_ref(status.get("candidate")),
         previous=Previous(previous_ref, parse_time(previous["since"]), parse_time(previous["until"]))
-        if previous_ref and previous
+        if previous_ref and previous and previous.get("since") and previous.get("until")
         else None,
         rollout=Rollout(
             rollout["id"],

@@ -66,7 +66,7 @@ def answer_request(s: Situation) -> Decision | None:
         return _reject(s.with_memory(memory), "Aborted", f"{candidate.version} was aborted by request")
     step = 0 if s.progress is None else s.progress.step
     if request.step != step:
-        message = f"promote: the rollout is at step {step}, not {request.step}; look again and repeat"
+        message = f"promote: the rollout is at step {step + 1}, not {request.step + 1}; look again and repeat"
         return _decided(s, memory, "RequestRefused", message, "Warning")
     approved = tuple(sorted({*rollout.approved, step}))
     memory = replace(memory, rollout=replace(rollout, approved=approved))
