@@ -37,6 +37,7 @@ vllm:e2e_request_latency_seconds_sum{engine="0",model_name="support"} 412.0
 http_requests_total{handler="/v1/completions",method="POST",status="2xx"} 90.0
 http_requests_total{handler="/v1/chat/completions",method="POST",status="4xx"} 40.0
 http_requests_total{handler="/v1/chat/completions",method="POST",status="5xx"} 2.0
+http_requests_total{handler="/v1/completions",method="GET",status="5xx"} 30.0
 http_requests_total{handler="/health",method="GET",status="5xx"} 600.0
 http_requests_total{handler="none",method="GET",status="5xx"} 9.0
 """
