@@ -26,7 +26,6 @@ log = logging.getLogger("solera.collector")
 
 PROBE = "Probe"
 """Under this name `errors` tells of engines that are healthy and never answer."""
-
 _GONE = object()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
