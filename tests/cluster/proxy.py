@@ -50,13 +50,14 @@ class ApiProxy:
     """Forwards to the apiserver of KUBECONFIG with its credentials.
 
     ``before`` is awaited before a request is forwarded, ``after`` before its answer is handed back; either may raise ``Lost``, and the client then
-    gets no answer. While ``down`` nothing is forwarded. ``expired`` are plurals whose next watch gets a 410.
+    gets no answer. While ``down`` nothing is forwarded; while ``refuse`` is a status every request is answered with it. ``expired`` are plurals whose next watch gets a 410.
     """
 
     seen: list[Seen] = field(default_factory=list)
     before: Hook = _nothing
     after: Hook = _nothing
     down: bool = False
+    refuse: int = 0
     expired: set[str] = field(default_factory=set)
     url: str = ""
 
@@ -114,6 +115,9 @@ class ApiProxy:
         self.seen.append(seen)
         if self.down:
             raise self._lost(request)
+        if self.refuse:
+            seen.status = self.refuse
+            return web.json_response({"kind": "Status", "code": self.refuse, "message": "refused"}, status=self.refuse)
         if seen.watch and (plural := request.path.rsplit("/", 1)[-1]) in self.expired:
             self.expired.discard(plural)
             gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}

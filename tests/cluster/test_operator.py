@@ -46,6 +46,18 @@ def deployment(name: str = "chat", **spec: Any) -> Object:
     }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def alone(cluster: Kube) -> None:
+    """A second operator would do the work of the one that is watched here."""
+    found = json.loads(
+        cluster.run("get", "deployments", "-A", "-l", "app.kubernetes.io/name=solera", "-o", "json").stdout
+    )
+    running = [o["metadata"] for o in found["items"] if o["spec"]["replicas"]]
+    if running:
+        names = ", ".join(f"{m['namespace']}/{m['name']}" for m in running)
+        pytest.fail(f"an operator runs in this cluster already: scale {names} to 0, or uninstall it")
+
+
 @pytest.fixture
 def kube(cluster: Kube) -> Iterator[Kube]:
     name = f"operator-{uuid.uuid4().hex[:8]}"
@@ -256,15 +268,15 @@ async def test_what_is_deleted_in_a_gap_is_forgotten_after_a_410(
     assert any("deleted while the watch was down" in line["message"] for line in operator.lines())
     assert "ghost" not in json.dumps(list(children(kube))), "nor do its children come back"
     kube.patch("llmdep", "stays", {"spec": {"template": {"replicas": 2}}})
-    await until("the survivor is still cared for", lambda: _replicas(kube) == {2}, 40)
+    await until("the survivor is still cared for", lambda: _replicas(kube, "stays") == {2}, 40)
 
 
 async def _known(operator: OperatorProcess, count: int) -> bool:
     return await operator.metric("solera_llmdeployments") == count
 
 
-def _replicas(kube: Kube) -> set[int]:
-    return {o["spec"]["replicas"] for name, o in children(kube).items() if name.startswith("Deployment/stays")}
+def _replicas(kube: Kube, name: str) -> set[int]:
+    return {o["spec"]["replicas"] for n, o in children(kube).items() if n.startswith(f"Deployment/{name}")}
 
 
 async def test_an_outage_of_the_apiserver_is_lived_through(
@@ -283,6 +295,27 @@ async def test_an_outage_of_the_apiserver_is_lived_through(
     await until("the Service is back", lambda: any(n.startswith("Service/") for n in children(kube)), 40)
     await operator.until_ready()
     assert sum("watching" in line["logger"] and line["level"] == "error" for line in operator.lines()) <= 2
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 503])
+async def test_refusals_for_some_seconds_are_lived_through(
+    kube: Kube, proxy: ApiProxy, operator: OperatorProcess, status: int
+) -> None:
+    """401: kopf gives up for good when its next login brings what has just failed."""
+    await operator.start()
+    kube.create(deployment())
+    await at_rest(kube, proxy)
+    proxy.refuse = status
+    proxy.cut()
+    await asyncio.sleep(5)
+    assert (await operator.get("/livez"))[0] == 200
+    assert (await operator.get("/readyz"))[0] == 503
+    proxy.refuse = 0
+    kube.patch("llmdep", "chat", {"spec": {"template": {"replicas": 2}}})
+    await until("kopf hears again", lambda: _replicas(kube, "chat") == {2}, 40)
+    await operator.until_ready()
+    code, _ = await operator.end()
+    assert code == 0, "it is still told to stop, and stops"
 
 
 async def test_a_child_that_is_changed_or_deleted_by_hand_is_mended(
