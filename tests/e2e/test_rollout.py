@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -28,8 +29,10 @@ async def test_a_good_version_is_promoted_and_no_request_is_lost(space: str, ans
     scene = Scene(space, answers, [live.sim("v1", *QUICK), live.sim("v2", *QUICK, "--sim-error-rate=0.01")], ROLLOUT)
     async with living(scene, "v1"):
         scene.serve("v2")
-        live.kubectl(
-            "wait", "llmdep", NAME, "-n", space, "--for=condition=RolloutComplete", "--timeout=120s", timeout=130
+        await asyncio.to_thread(
+            live.kubectl,
+            *("wait", "llmdep", NAME, "-n", space, "--for=condition=RolloutComplete", "--timeout=120s"),
+            timeout=130,
         )
         assert scene.stable() == "v2"
         await live.until("v2 alone", lambda: scene.alone("v2"), 60, 1)

@@ -15,6 +15,10 @@ from solera.plan.memory import Draining, Memory, RevisionRef, Tombstone
 from solera.plan.situation import Situation
 
 
+WHOLE_SECONDS = timedelta(seconds=1)
+"""Times in status are cut to whole seconds, so a moment read from there may have been almost so much later."""
+
+
 def drain_timeout(s: Situation, ref: RevisionRef) -> timedelta:
     """The time that requests in flight get, also for a version that has left the manifest."""
     version = s.version_of(ref)
@@ -27,7 +31,7 @@ def drained_at(s: Situation, draining: Draining) -> datetime | None:
         return None
     if s.observation.route is not None and not s.route_in_force:
         return None
-    return draining.since + drain_timeout(s, draining.ref)
+    return draining.since + WHOLE_SECONDS + drain_timeout(s, draining.ref)
 
 
 def keep_up(s: Situation) -> Memory:

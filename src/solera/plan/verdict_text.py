@@ -67,6 +67,8 @@ def forecast(
     gain = divergence(likely, limit)
     if not whole.total or gain * _NEVER < 1:
         return None
+    if (likely < limit) != (whole.bad < limit * whole.total):
+        return None  # so few requests that the prior alone would speak
     needed = float(whole.total)
     for _ in range(4):
         needed = ((to_pass if likely < limit else to_fail) + 0.5 * math.log1p(needed * limit)) / gain
