@@ -72,18 +72,18 @@ IN_CLUSTER := $(LAB) exec --
 NEEDS_LAB := lab-up
 endif
 
-cluster: setup $(NEEDS_LAB) ## Tests on a real control plane
+cluster: setup $(NEEDS_LAB) ## Tests on a real control plane (no operator may run there)
 	@$(IN_CLUSTER) .venv/bin/pytest -q tests/cluster
 
 e2e: setup $(NEEDS_LAB) ## Tests on the lab with live traffic
+	@$(LAB) image simengine llama operator
 	@$(IN_CLUSTER) .venv/bin/pytest -q tests/e2e
 
 test: ## Everything: checks, then unit, cluster and e2e tests
 	@./lab/test.sh
 
 demo: setup ## One whole life of a model, on the lab, with live traffic
-	@$(LAB) up
-	@$(LAB) exec -- $(PY) -m lab.demo
+	@./lab/demo.sh
 
 clean: ## Remove what was built in this folder
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
