@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from solera.config import DIRECT, Probe
 from solera.kinds import Key
+from solera.observe.followed import PROBE, Followed, Try, Unit, errors, unmeasurable
 from solera.observe.metrics import MetricSource, SourceResult, Target
-from solera.observe.pending import Pending
 from solera.observe.probe import Prober, ProbeResult, ProbeTarget
 from solera.observe.wanted import Request, request_of
 from solera.plan.evidence import Reading
@@ -24,13 +24,8 @@ from solera.plan.types import Observation, Plan
 
 log = logging.getLogger("solera.collector")
 
-PROBE = "Probe"
-"""Under this name `errors` tells of engines that are healthy and never answer."""
 _GONE = object()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-Unit = tuple[str, str]
-"""(source, pod uid), with an empty uid for a source that is read as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +34,6 @@ class Source:
 
     reader: MetricSource
     every: timedelta
-
-
-@dataclass(slots=True)
-class _Try:
-    """The probing of one pod: when to try again, and how it went."""
-
-    started: datetime | None
-    next_at: datetime
-    wait: timedelta
-    answered: bool = False
-    problem: str | None = None
-
-
-@dataclass(slots=True)
-class _Followed:
-    """What is known about one LLMDeployment. ``told`` are the errors that the log has heard of."""
-
-    request: Request = field(default_factory=Request)
-    pending: Pending = field(default_factory=Pending)
-    results: dict[Unit, SourceResult] = field(default_factory=dict)
-    due: dict[Unit, datetime] = field(default_factory=dict)
-    tries: dict[str, _Try] = field(default_factory=dict)
-    told: dict[str, str] = field(default_factory=dict)
 
 
 class Collector:
@@ -92,7 +64,7 @@ class Collector:
         self._every = tick
         self._probing = probing or Probe()
         self._sleep = sleep
-        self._followed: dict[Key, _Followed] = {}
+        self._followed: dict[Key, Followed] = {}
         self._tasks: dict[tuple[Key, Unit], asyncio.Task[None]] = {}
 
     # What the reconciler asks and tells.
@@ -103,7 +75,7 @@ class Collector:
 
     def want(self, key: Key, request: Request) -> None:
         """From now on read what ``request`` says for ``key``; what is no longer wanted is forgotten."""
-        known = self._followed.setdefault(key, _Followed())
+        known = self._followed.setdefault(key, Followed())
         if known.request == request:
             return
         known.request = request
@@ -130,12 +102,12 @@ class Collector:
     def errors(self, key: Key) -> Mapping[str, str]:
         """Metric source to why it cannot be read now, and ``Probe`` to why a healthy pod gives no completion."""
         known = self._followed.get(key)
-        return _errors(known) if known else {}
+        return errors(known) if known else {}
 
     def unmeasurable(self, key: Key) -> Mapping[str, str]:
         """Guardrail to why none of its sources can measure it."""
         known = self._followed.get(key)
-        return _unmeasurable(known, self._names(known.request), self._sources) if known else {}
+        return unmeasurable(known, self._names(known.request), self._sources) if known else {}
 
     # The loop.
 
@@ -218,7 +190,7 @@ class Collector:
             self._on_news(key)
 
     @staticmethod
-    def _as_known(known: _Followed, target: Target) -> Target:
+    def _as_known(known: Followed, target: Target) -> Target:
         one = known.tries.get(target.instance)
         return target if one is None else replace(target, answered=one.answered)
 
@@ -243,25 +215,32 @@ class Collector:
         problem = (
             f"{target.pod or target.instance}: {result.problem}" if result.healthy and not result.answered else None
         )
-        known.tries[target.instance] = _Try(target.started, self._clock() + wait, wait, result.answered, problem)
-        unit = (DIRECT, target.instance)
-        if result.answered and unit in self._units(known.request) and (key, unit) not in self._tasks:
+        known.tries[target.instance] = Try(target.started, self._clock() + wait, wait, result.answered, problem)
+        if result.answered:
             # Read it before anybody hears that it answers: what cannot be measured must be known before the first traffic.
-            self._start(key, unit, self._measure(key, unit, self._clock()))
-            await asyncio.shield(self._tasks[key, unit])
+            await self._measure_afresh(key, (DIRECT, target.instance))
         self._tell(key, known)
         if result.answered or before != self.errors(key):
             self._on_news(key)
 
-    def _tell(self, key: Key, known: _Followed) -> None:
+    async def _measure_afresh(self, key: Key, unit: Unit) -> None:
+        """One reading from now on, whatever is being read already."""
+        if (running := self._tasks.get((key, unit))) is not None:
+            await asyncio.wait([running])
+        known = self._followed.get(key)
+        if known is not None and unit in self._units(known.request):
+            self._start(key, unit, self._measure(key, unit, self._clock()))
+            await asyncio.wait([self._tasks[key, unit]])
+
+    def _tell(self, key: Key, known: Followed) -> None:
         """One line in the log for what is new, none for what goes on."""
-        errors = _errors(known)
-        for name, text in errors.items():
+        now_told = errors(known)
+        for name, text in now_told.items():
             if known.told.get(name) != text:
                 log.warning("%s/%s: %s: %s", *key, name, text)
-        for name in known.told.keys() - errors.keys():
+        for name in known.told.keys() - now_told.keys():
             log.info("%s/%s: %s: well again", *key, name)
-        known.told = errors
+        known.told = now_told
 
 
 def _next(now: datetime, every: timedelta) -> datetime:
@@ -270,31 +249,3 @@ def _next(now: datetime, every: timedelta) -> datetime:
     The caller takes half a tick off: one that comes a little early must not become a reading left out.
     """
     return _EPOCH + ((now - _EPOCH) // every + 1) * every
-
-
-def _errors(known: _Followed) -> dict[str, str]:
-    silent = {t.instance for t in known.request.targets if not t.expected}
-    texts: dict[str, list[str]] = {}
-    for (name, _), result in sorted(known.results.items()):
-        texts.setdefault(name, []).extend(text for of, text in sorted(result.errors.items()) if of not in silent)
-    texts[PROBE] = [one.problem for _, one in sorted(known.tries.items()) if one.problem is not None]
-    more = {name: f" (and {len(of) - 1} more like it)" if len(of) > 1 else "" for name, of in texts.items()}
-    return {name: f"{of[0]}{more[name]}" for name, of in texts.items() if of}
-
-
-def _unmeasurable(known: _Followed, names: Sequence[str], sources: Mapping[str, Source]) -> dict[str, str]:
-    reasons: dict[str, dict[str, str]] = {}
-    for name in names:
-        if name not in sources:
-            choice = ", ".join(sources)
-            why = f"spec.rollout.metrics.source: no source is named {name}; write one of {choice}"
-            for guardrail in known.request.guardrails:
-                reasons.setdefault(guardrail.name, {})[name] = why
-    for (name, _), result in sorted(known.results.items()):
-        for guardrail_name, why in result.unmeasurable.items():
-            reasons.setdefault(guardrail_name, {}).setdefault(name, why)
-    return {
-        guardrail: next(iter(by.values())) if len(names) == 1 else "; ".join(f"{n}: {by[n]}" for n in names)
-        for guardrail, by in reasons.items()
-        if all(name in by for name in names)
-    }

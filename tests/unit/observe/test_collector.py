@@ -357,19 +357,31 @@ async def test_a_prober_that_raises_is_told(world):
     assert world.collector.errors(KEY) == {"Probe": "pod-1: RuntimeError: not expected"}
 
 
-async def test_what_cannot_be_measured_is_known_before_anybody_hears_that_the_pod_answers(world):
+@pytest.mark.parametrize("reading_already", [False, True])
+async def test_what_cannot_be_measured_is_known_before_anybody_hears_that_the_pod_answers(reading_already):
+    class ShowsAllAfterItsFirstAnswer(Reader):
+        async def read(self, targets, guardrails, now):
+            await super().read(targets, guardrails, now)
+            return SourceResult(unmeasurable={"ttft": "no such family"} if targets[0].answered else {})
+
+    reader = ShowsAllAfterItsFirstAnswer()
+    world = World(Direct=reader, every={"Direct": timedelta(seconds=20)})
     known = []
-    world.collector._on_news = lambda key: known.append(
-        (set(world.collector.answered(key)), dict(world.collector.unmeasurable(key)))
+    world.collector._on_news = lambda _key: known.append(
+        (set(world.collector.answered(KEY)), dict(world.collector.unmeasurable(KEY)))
     )
-    world.direct.waits["uid-1"] = asyncio.Event()
-    world.direct.unmeasurable = {"ttft": "no such bucket"}
-    wanted = Request((target(),), (TTFT,), probes=probing("uid-1").probes, alive={"uid-1": START})
+    wanted = Request((target(answered=False),), (TTFT,), probes=probing("uid-1").probes, alive={"uid-1": START})
     world.collector.want(KEY, wanted)
-    world.direct.waits["uid-1"].set()
+    if not reading_already:
+        await world.tick(2)
+    reader.waits["uid-1"] = asyncio.Event()
     world.pods.results["uid-1"] = ProbeResult(answered=True, healthy=True)
-    await world.tick()
-    assert ({"uid-1"}, {"ttft": "no such bucket"}) in known
+    world.collector.tick(world.now)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    reader.waits.pop("uid-1").set()
+    await world.collector.settle()
+    assert known[-1] == ({"uid-1"}, {"ttft": "no such family"})
     assert ({"uid-1"}, {}) not in known
 
 
