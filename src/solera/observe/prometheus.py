@@ -170,7 +170,8 @@ class PrometheusSource:
         return await asyncio.shield(task)
 
     async def _ask_once(self, query: str) -> Series:
-        async with self._one_at_a_time:  # a slow server must not be asked by many threads at once
+        # The time of a query runs from when it is asked, not while it waits for the thread.
+        async with self._one_at_a_time:
             try:
                 async with asyncio.timeout(self._timeout + 1.0):
                     return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, query)
