@@ -45,7 +45,10 @@ def compose(s: Situation, outlook: Outlook) -> dict[str, Any]:
         status["nextAt"] = format_time(outlook.at)
     if memory.rollout is not None:
         status["rollout"] = _rollout(s, outlook)
-        status["guardrails"] = [_guardrail(v, {g.name: g.metric for g in s.intent.guardrails}) for v in s.verdicts]
+        figures = [_guardrail(v, {g.name: g.metric for g in s.intent.guardrails}) for v in s.verdicts]
+        if not figures and (old.get("rollout") or {}).get("id") == memory.rollout.id:
+            figures = list(old.get("guardrails") or ())  # the rollout is over: what decided it stays readable
+        status["guardrails"] = figures
     elif old.get("rollout"):
         status |= {k: old[k] for k in ("rollout", "guardrails") if old.get(k)}
     status = {k: v for k, v in status.items() if v not in ("", [], None)}
