@@ -108,23 +108,6 @@ class Probe(_Part):
     """Text to complete; one token is asked for."""
 
 
-class Lease(_Part):
-    """Which of several operator pods acts."""
-
-    name: SourceName = "solera"
-    """Name of the Lease, in the operator's own namespace."""
-    duration: Annotated[Duration, between("2s", "5m")] = timedelta(seconds=15)
-    """After so long without a sign of life another pod may take over."""
-    renew_every: Annotated[Duration, between("500ms", "1m")] = timedelta(seconds=5)
-    """Time between two signs of life."""
-
-    @model_validator(mode="after")
-    def _renewed_in_time(self) -> Self:
-        if self.renew_every * 2 > self.duration:
-            raise ValueError("renewEvery must be at most half of duration, else one lost write loses the lease")
-        return self
-
-
 class LogLevel(StrEnum):
     """Least important messages that are written."""
 
@@ -152,10 +135,6 @@ class Config(_Part):
     """Namespaces to manage; all when left out."""
     workers: Annotated[int, Field(ge=1, le=256)] = 8
     """LLMDeployments that are reconciled at the same time."""
-    leaseless: bool = False
-    """True: act without a Lease. Only where nothing can start a second operator, for example on a developer's machine."""
-    lease: Lease = Lease()
-    """Which of several operator pods acts."""
     resync_interval: Annotated[Duration, between("10s", "24h")] = timedelta(minutes=10)
     """Time between two looks at an LLMDeployment to which nothing happens."""
     log_level: LogLevel = LogLevel.INFO

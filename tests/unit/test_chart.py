@@ -39,7 +39,9 @@ def test_chart_and_operator_have_one_version():
 
 def test_the_schema_knows_every_field_of_the_configuration():
     schema = json.loads(SCHEMA.read_text())
-    assert schema["properties"]["config"] == shape(Config) | {"type": "object"}, "run in tests/: python -m unit.chart_shape"
+    assert schema["properties"]["config"] == shape(Config) | {"type": "object"}, (
+        "run in tests/: python -m unit.chart_shape"
+    )
 
 
 def test_the_schema_knows_every_value():

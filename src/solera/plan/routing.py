@@ -74,7 +74,9 @@ def _write(s: Situation, weights: Mapping[str, int], progress: Progress | None) 
         annotations[PROGRESS_ANNOTATION] = text
     known = s.memory.known()
     backends = []
-    for name, weight in sorted(weights.items()):
+    newest = s.memory.candidate.revision if s.memory.candidate is not None else ""
+    # The candidate first: gateways number their counters by the place of a backend, and at 100% it is the first anyway.
+    for name, weight in sorted(weights.items(), key=lambda item: (item[0] != newest, item[0])):
         seen = observation.revisions.get(name)
         version = known[name].version if name in known else (seen.version if seen else "")
         backends.append((name, version, weight, _port(s, name)))

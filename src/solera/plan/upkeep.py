@@ -14,7 +14,6 @@ from solera.plan.children import gone
 from solera.plan.memory import Draining, Memory, RevisionRef, Tombstone
 from solera.plan.situation import Situation
 
-
 WHOLE_SECONDS = timedelta(seconds=1)
 """Times in status are cut to whole seconds, so a moment read from there may have been almost so much later."""
 

@@ -19,8 +19,6 @@ metrics:
 probe: {timeout: 20s, prompt: Hi}
 namespaces: [ml]
 workers: 4
-leaseless: true
-lease: {name: solera, duration: 30s, renewEvery: 10s}
 logLevel: debug
 logFormat: json
 metricsPort: 9000
@@ -44,7 +42,6 @@ def test_everything_that_can_be_said():
     assert config.metrics.prometheus_sources[0].interval == timedelta(seconds=30)
     assert config.sources() == ("Direct", "inference", "prod")
     assert config.log_level is LogLevel.DEBUG
-    assert config.leaseless
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "{}", "metrics:\nprobe:\n", "metrics: {gateways: }"])
@@ -58,7 +55,6 @@ def test_what_is_left_out_has_its_default(text):
         ("metrics: {scrapeIntervall: 1s}", "metrics.scrapeIntervall: no such field; write scrapeInterval"),
         ("metrics: {gateways: [{name: a, endpont: x, endpoint: 'http://a/'}]}", "metrics.gateways[0].endpont: no such field; write endpoint"),
         ("wokers: 3", "wokers: no such field; write workers"),
-        ("lease: {zzz: 1}", "lease.zzz: no such field; fields here: name, duration, renewEvery"),
         ("metrics: {gateways: [{name: a}]}", "metrics.gateways[0].endpoint: required"),
         ("metrics: {gateways: {name: a}}", "metrics.gateways: write a list"),
         ("metrics: 7", "metrics: write a mapping of fields"),
@@ -72,11 +68,9 @@ def test_what_is_left_out_has_its_default(text):
         ("metrics: {gateways: [{name: In_ference, endpoint: 'http://a'}]}", "metrics.gateways[0].name: write lowercase letters, digits and -"),
         ("metrics: {gateways: [{name: a, endpoint: 'http://a', implementation: Envoy}]}", "metrics.gateways[0].implementation: Input should be 'Traefik'"),
         ("workers: many", "workers: write a whole number"),
-        ("leaseless: perhaps", "leaseless: write true or false"),
         ("logLevel: loud", "logLevel: Input should be 'debug', 'info', 'warning' or 'error'"),
         ("metricsPort: 70000", "metricsPort: Input should be less than or equal to 65535"),
         ("metricsPort: 8081", "configuration: metricsPort and healthPort must differ"),
-        ("lease: {renewEvery: 20s}", "lease: renewEvery must be at most half of duration"),
         ("- metrics", "the file must hold a mapping of fields, not list"),
         ("metrics: [", "not YAML: "),
         ("metrics: {prometheusSources: [{name: a, url: 'http://a', podLabel: 'a-b'}]}", "metrics.prometheusSources[0].podLabel: write the name of a Prometheus label"),
