@@ -59,8 +59,9 @@ def namespace(name: str) -> None:
     apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
 
-def remove_namespace(name: str, timeout: float = 90) -> None:
-    kubectl("delete", "namespace", name, "--ignore-not-found", f"--timeout={timeout:.0f}s", timeout=timeout + 10)
+def remove_namespace(name: str, timeout: float = 90, *, wait: bool = True) -> None:
+    how = f"--timeout={timeout:.0f}s" if wait else "--wait=false"
+    kubectl("delete", "namespace", name, "--ignore-not-found", how, timeout=timeout + 10)
 
 
 def install_operator(timeout: float = 180, env: list[Object] | None = None) -> None:

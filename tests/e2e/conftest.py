@@ -25,7 +25,7 @@ def space() -> Iterator[str]:
     name = f"e2e-{uuid.uuid4().hex[:6]}"
     live.namespace(name)
     yield name
-    live.remove_namespace(name)
+    live.remove_namespace(name, wait=False)
 
 
 @pytest.fixture(autouse=True)

@@ -81,17 +81,21 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def living(scene: Scene, first: str, rate: float = 30.0, seconds: float = 600.0) -> AsyncIterator[Scene]:
+async def living(
+    scene: Scene, first: str, rate: float = 30.0, seconds: float = 600.0, stream_share: float = 0.25
+) -> AsyncIterator[Scene]:
     """``first`` serves and traffic flows when the block begins; every answer is in the file when it ends."""
     scene.serve(first)
+    host = f"{NAME}.{scene.space}.example.com"
     plan = Plan(
         live.GATEWAY,
         NAME,
-        host=f"{NAME}.{scene.space}.example.com",
+        host=host,
         rate=rate,
         duration=seconds,
         timeout=15,
         prompt_length=150,
+        stream_share=stream_share,
     )
     async with live.watching(scene.resource, scene.route):
         await live.until(f"{first} serves", lambda: scene.stable() == first and scene.weights(), 120)

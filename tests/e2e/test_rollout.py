@@ -72,7 +72,8 @@ async def test_a_slow_version_is_rolled_back(space: str, answers: Path) -> None:
 async def test_the_real_engine_is_judged_by_the_gateways_counters(space: str, answers: Path) -> None:
     rollout = {**ROLLOUT, "guardrails": [g for g in ROLLOUT["guardrails"] if g["metric"] != "TimeToFirstToken"]}
     scene = Scene(space, answers, [live.llama("v1"), live.llama("v2", "letters-v2.gguf")], rollout)
-    async with living(scene, "v1"):
+    # Behind this gateway about one in a thousand of llama.cpp's streams is cut by the gateway's own proxy, rollout or not.
+    async with living(scene, "v1", stream_share=0.0):
         scene.serve("v2")
         await live.until("promoted", lambda: scene.stable() == "v2", 120)
         await live.until("v2 alone", lambda: scene.alone("v2"), 60, 1)

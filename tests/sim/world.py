@@ -76,6 +76,7 @@ class World:
         self.weights_seen: list[tuple[datetime, dict[str, int]]] = []
         self.steps_seen: list[tuple[str, int, int]] = []
         self.zero_since: dict[str, datetime] = {}
+        self.replanned = False  # the steps were edited: their numbers need not follow each other once
         self.lost = 0
         self.served: dict[str, int] = {}
         self.last_plan: Plan | None = None
@@ -89,6 +90,9 @@ class World:
     # -- what users and other hands do
 
     def edit(self, **changes: Any) -> None:
+        self.replanned |= (
+            self.spec.get("rollout", {}).get("steps") != changes.get("rollout", self.spec["rollout"])["steps"]
+        )
         self.spec = {**self.spec, **changes}
         self.generation += 1
 
@@ -207,7 +211,10 @@ class World:
         revisions = self._revisions()
         for name, weight in after.items():
             if weight > before.get(name, 0) and not (len(after) == 1 and not before):
-                assert revisions[name].serving, f"weight of {name} rises although it does not serve"
+                back = name in before and len(after) == 1  # it had traffic, and takes over from one that is broken
+                assert revisions[name].serving or (back and revisions[name].ready_endpoints), (
+                    f"weight of {name} rises although it does not serve"
+                )
         if before and any(r.ready_endpoints for r in revisions.values()):
             assert any(revisions[n].ready_endpoints for n in after), "all weight went to revisions that cannot answer"
         progress = parse_progress(manifest["metadata"].get("annotations", {}).get(PROGRESS_ANNOTATION))
@@ -217,10 +224,11 @@ class World:
             weight = sum(w for n, w in after.items() if n.endswith(f"-{candidate}"))
             entry = (progress.rollout, progress.step, weight)
             known = [s for s in self.steps_seen if s[0] == progress.rollout]
-            if known and progress.step != known[-1][1]:
+            if known and progress.step != known[-1][1] and not self.replanned:
                 assert progress.step == known[-1][1] + 1, f"a step was skipped or repeated: {known} then {entry}"
             if not known or known[-1][1] != progress.step:
                 self.steps_seen.append(entry)
+                self.replanned = False
         for name in before:
             if name not in after:
                 self.zero_since[name] = self.now
@@ -342,8 +350,10 @@ class World:
         for uid in [u for u, p in self.pods.items() if p.revision not in wanted or p.dead]:
             del self.pods[uid]
         for name, deployment in wanted.items():
-            have = sum(p.revision == name for p in self.pods.values())
-            for _ in range(deployment["spec"]["replicas"] - have):
+            have = [u for u, p in self.pods.items() if p.revision == name]
+            for uid in have[deployment["spec"]["replicas"] :]:
+                del self.pods[uid]
+            for _ in range(deployment["spec"]["replicas"] - len(have)):
                 uid = f"pod-{len(self.served)}-{self.counter}-{self.random.random():.9f}"
                 self.pods[uid] = Pod(uid, name, deployment["metadata"]["labels"]["solera.dev/version"], self.now)
 

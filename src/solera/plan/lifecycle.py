@@ -22,12 +22,17 @@ def moves_at(life: ResolvedLifecycle) -> datetime | None:
     return life.retires_at - life.migrate_before
 
 
+def served(version: str, memory: Memory) -> bool:
+    """True for a version that has or had a part in the traffic. Any other has nothing to take away when its date comes."""
+    return any(ref.version == version for ref in (*memory.known().values(), *memory.promoted))
+
+
 def phase(version: str, life: ResolvedLifecycle, memory: Memory, now: datetime) -> Phase:
     """The phase of one version at ``now``."""
     if memory.tombstone(version):
         return Phase.RETIRED
     if life.retires_at is not None and now >= life.retires_at:
-        return Phase.RETIRING
+        return Phase.RETIRING if served(version, memory) else Phase.RETIRED
     move = moves_at(life)
     if move is not None and now >= move:
         return Phase.CLOSED_TO_NEW

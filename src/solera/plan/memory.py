@@ -34,24 +34,34 @@ class RevisionRef:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The step in force: written on the route in the same apply as its weight."""
+    """The step in force: written on the route in the same apply as its weight.
+
+    ``weight`` is what the step planned in percent when it was begun, so that an edit of the steps is seen; None if it was not written.
+    """
 
     rollout: str
     step: int
     since: datetime
+    weight: int | None = None
+
+    @property
+    def candidate(self) -> str:
+        """The hash of the rollout's candidate, with which the id of every rollout begins."""
+        return self.rollout.partition("-")[0]
 
     def to_annotation(self) -> str:
-        """`<rollout id>/<step>/<RFC 3339 since>`."""
-        return f"{self.rollout}/{self.step}/{format_time(self.since)}"
+        """`<rollout id>/<step>/<RFC 3339 since>/<weight>`."""
+        weight = "" if self.weight is None else f"/{self.weight}"
+        return f"{self.rollout}/{self.step}/{format_time(self.since)}{weight}"
 
 
 def parse_progress(text: str | None) -> Progress | None:
     """The inverse of ``Progress.to_annotation``; None for anything that this operator did not write."""
     parts = (text or "").split("/")
-    if len(parts) != 3 or not parts[1].isdigit():
+    if len(parts) not in (3, 4) or not all(part.isdecimal() for part in parts[1::2]):
         return None
     try:
-        return Progress(parts[0], int(parts[1]), parse_time(parts[2]))
+        return Progress(parts[0], int(parts[1]), parse_time(parts[2]), int(parts[3]) if len(parts) == 4 else None)
     except SoleraError:
         return None
 
@@ -156,6 +166,10 @@ class Memory:
             return self
         return replace(self, draining=(*self.draining, Draining(ref, since)))
 
+    def keep(self, ref: RevisionRef) -> Memory:
+        """Take a revision back from its way out."""
+        return replace(self, draining=tuple(d for d in self.draining if d.ref != ref))
+
     def tell(self, now: datetime, event: str, message: str) -> Memory:
         """Add a line to the history, the newest last."""
         return replace(self, history=(*self.history, (now, event, message))[-MAX_HISTORY:])
@@ -178,7 +192,7 @@ def from_status(status: Mapping[str, Any]) -> Memory:
     previous_ref = _ref(previous)
     return Memory(
         stable=_ref(status.get("stable")),
-        candidate=_ref(status.get("candidate")),
+        candidate=_ref(status.get("candidate")) if rollout.get("id") else None,  # without a rollout it starts again
         previous=Previous(previous_ref, parse_time(previous["since"]), parse_time(previous["until"]))
         if previous_ref and previous and previous.get("since") and previous.get("until")
         else None,

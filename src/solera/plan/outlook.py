@@ -16,7 +16,7 @@ from solera.plan.situation import Situation
 from solera.plan.traffic import refusal
 from solera.plan.upkeep import drained_at
 
-HOLDING_TRAFFIC = frozenset({"CandidateUnavailable", "StableUnavailable"})
+HOLDING_TRAFFIC = frozenset({"CandidateUnavailable", "CandidateUnproven", "StableUnavailable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +110,22 @@ def _rollout(s: Situation, routing: Routing) -> Outlook:
 
 
 def _in_step(s: Situation, version: str) -> Outlook:
-    gate = s.gate
+    gate, candidate = s.gate, s.memory.candidate
     assert gate is not None
+    assert candidate is not None
     assert s.progress is not None
     assert s.step is not None
+    following = s.steps[min(s.progress.step + 1, len(s.steps) - 1)].weight
+    upcoming = f"{version} becomes stable" if s.at_last_step else f"{following}% to {version}"
+    if not s.route_in_force or s.live.get(candidate.revision) != s.step.weight:
+        words = f"the gateway takes over {s.step.weight}% to {version}"
+        return Outlook(State.SHIFTING, "WaitingForRoute", words, upcoming, None)
     if s.at_last_step:
         words = f"{version} carries all traffic; {gate.message}"
-        return Outlook(State.PROMOTING, gate.reason, words, f"{version} becomes stable", gate.at)
-    following = s.steps[min(s.progress.step + 1, len(s.steps) - 1)].weight
-    if not s.route_in_force or s.memory.candidate is None or s.live.get(s.memory.candidate.revision) != s.step.weight:
-        words = f"the gateway takes over {s.step.weight}% to {version}"
-        return Outlook(State.SHIFTING, "WaitingForRoute", words, f"{following}% to {version}", None)
-    upcoming = f"{following}% to {version}"
+        return Outlook(State.PROMOTING, gate.reason, words, upcoming, gate.at)
+    if gate.open and not s.fully_serving(candidate):
+        words = f"{gate.message}; {_pods(s, candidate.revision, version)}"
+        return Outlook(State.HELD, "WaitingForPods", words, upcoming, None, hold=True)
     if gate.reason == "MinDuration" and gate.at is not None:
         upcoming += f" at {format_time(gate.at)} or later"
     elif gate.reason == "WaitingForApproval":

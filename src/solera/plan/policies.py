@@ -14,7 +14,7 @@ from datetime import timedelta
 from solera.api.scalars import format_duration, format_time
 from solera.plan.memory import Memory, Previous, Promoted, Rejected, RevisionRef, Rollout
 from solera.plan.requests import REQUEST_ANNOTATION, parse_request
-from solera.plan.situation import Situation
+from solera.plan.situation import Situation, routed_progress
 from solera.plan.types import PlannedEvent
 
 
@@ -26,6 +26,9 @@ class Decision:
     event: PlannedEvent
 
 
+AWAY = {"CandidateUnavailable": "no ready endpoint", "CandidateUnproven": "no answer"}
+"""Holds that a candidate may keep for its startupTimeout, and what it lacks meanwhile."""
+
 Policy = Callable[[Situation], Decision | None]
 
 
@@ -34,16 +37,19 @@ def _decided(s: Situation, memory: Memory, reason: str, message: str, kind: str 
 
 
 def adopt_routed(s: Situation) -> Decision | None:
-    """Status was lost (a restore from a backup): what the route carries is what is stable."""
+    """Status was lost (a restore from a backup): what the route carries is what is stable, a candidate on its way in is not."""
     memory = s.memory
-    if memory.stable or memory.candidate or memory.draining or memory.tombstones or not s.live:
+    if memory.stable or memory.candidate or memory.draining or memory.tombstones:
         return None
-    name = max(s.live, key=lambda n: (s.live[n], n))
-    seen = s.observation.revisions.get(name)
-    if seen is None or seen.deployment is None:
+    routed = [r for n, r in s.observation.revisions.items() if n in s.live and r.deployment is not None]
+    progress = routed_progress(s.observation.route)
+    proven = [r for r in routed if progress is None or r.hash != progress.candidate] or routed
+    if not proven:
         return None
+    seen = max(proven, key=lambda r: (s.live[r.name], r.name))
     ref = RevisionRef(seen.version, seen.name, seen.hash)
-    return _decided(s, replace(memory, stable=ref), "Adopted", f"{name} carries the traffic and is taken for stable")
+    message = f"{seen.name} carries the traffic and is taken for stable"
+    return _decided(s, replace(memory, stable=ref), "Adopted", message)
 
 
 def answer_request(s: Situation) -> Decision | None:
@@ -101,7 +107,7 @@ def settle_first(s: Situation) -> Decision | None:
     """The first revision ever is stable as soon as it answers: there is nothing to compare it with."""
     if s.memory.stable is not None or s.target is None or not s.fully_serving(s.target):
         return None
-    memory = replace(s.memory, stable=s.target, candidate=None, rollout=None)
+    memory = replace(s.memory.keep(s.target), stable=s.target, candidate=None, rollout=None)
     return _decided(s, _promoted(s, memory, s.target), "Serving", f"{s.target.version} serves: its first answer came")
 
 
@@ -115,8 +121,7 @@ def accept_candidate(s: Situation) -> Decision | None:
     if any(d.since is None and d.ref != target for d in memory.draining):
         return None
     rollout = Rollout(f"{target.hash}-{int(s.now.timestamp())}", s.now)
-    memory = replace(memory, candidate=target, rollout=rollout)
-    memory = replace(memory, draining=tuple(d for d in memory.draining if d.ref != target))
+    memory = replace(memory.keep(target), candidate=target, rollout=rollout)
     if memory.previous is not None:
         previous, memory = memory.previous, replace(memory, previous=None)
         if previous.ref != target:
@@ -151,8 +156,8 @@ def reject_candidate(s: Situation) -> Decision | None:
         )
         return _reject(s, "RolledBack", f"{candidate.version} is rolled back: {why}")
     held = memory.rollout.held_since
-    if held and memory.rollout.hold_reason == "CandidateUnavailable" and s.now >= held + patience:
-        why = f"no ready endpoint since {format_time(held)}"
+    if held and memory.rollout.hold_reason in AWAY and s.now >= held + patience:
+        why = f"{AWAY[memory.rollout.hold_reason]} since {format_time(held)}"
         return _reject(s, "RolledBack", f"{candidate.version} is rolled back: {why}")
     gate = s.gate
     if gate is not None and gate.inconclusive and s.intent.roll_back_when_inconclusive:

@@ -38,13 +38,13 @@ def _planned(s: Situation) -> tuple[int, Progress | None]:
         return 0, s.progress
     if s.progress is None:
         ready = s.fully_serving(candidate) and blocked(s) is None and not s.observation.hostname_conflicts
-        return (s.steps[0].weight, Progress(rollout.id, 0, s.now)) if ready else (0, None)
+        return (s.steps[0].weight, Progress(rollout.id, 0, s.now, s.steps[0].weight)) if ready else (0, None)
     assert s.step is not None
     gate = s.gate
     in_force = s.live.get(candidate.revision) == s.step.weight and s.route_in_force
     if gate is not None and gate.open and in_force and not s.at_last_step and s.fully_serving(candidate):
         index = s.progress.step + 1
-        return s.steps[index].weight, Progress(rollout.id, index, s.now)
+        return s.steps[index].weight, Progress(rollout.id, index, s.now, s.steps[index].weight)
     return s.step.weight, s.progress
 
 

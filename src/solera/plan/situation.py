@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from solera.api.defaults import ResolvedStep
+from solera.api.scalars import parse_time
 from solera.plan.children import cannot_be_rendered
 from solera.plan.gates import Gate, StepEvidence, step_gate
 from solera.plan.intent import Intent, VersionIntent
 from solera.plan.lifecycle import effective_version, may_start, refuses
 from solera.plan.memory import PROGRESS_ANNOTATION, Memory, Progress, RevisionRef, parse_progress
 from solera.plan.traffic import live_weights, route_accepted
-from solera.plan.types import Observation, ObservedRevision
+from solera.plan.types import Manifest, Observation, ObservedRevision
 from solera.plan.verdict import GuardrailVerdict, Judgement, conclude, judge
 
 AT_ONCE = (ResolvedStep(100, timedelta(0), 0, timedelta(hours=2), needs_approval=False),)
@@ -126,6 +127,8 @@ def gather(observation: Observation, intent: Intent, memory: Memory) -> Situatio
             effective = following
     target, problem, refusing = _target(observation, intent, memory, effective)
     progress = _progress(observation, memory)
+    if memory.candidate is not None and not memory.was_promoted(memory.candidate.hash):
+        progress = _in_plan(progress, intent.steps, now)
     verdicts, judgement = _judgement(observation, intent, memory)
     return Situation(
         observation,
@@ -170,18 +173,38 @@ def _target(
     return None, ("RetirementDatePassed", message), False
 
 
+def routed_progress(route: Manifest | None) -> Progress | None:
+    """The step that stands on the route."""
+    annotations = ((route or {}).get("metadata") or {}).get("annotations") or {}
+    return parse_progress(annotations.get(PROGRESS_ANNOTATION))
+
+
 def _progress(observation: Observation, memory: Memory) -> Progress | None:
     """From the route, where it stands next to its weight; from status when somebody took the route away."""
     if memory.rollout is None:
         return None
-    annotations = ((observation.route or {}).get("metadata") or {}).get("annotations") or {}
-    progress = parse_progress(annotations.get(PROGRESS_ANNOTATION))
+    progress = routed_progress(observation.route)
     if progress is not None and progress.rollout == memory.rollout.id:
         return progress
     rollout = (observation.custom_resource.get("status") or {}).get("rollout") or {}
     if rollout.get("id") == memory.rollout.id and rollout.get("stepStartedAt") is not None:
-        return parse_progress(f"{rollout['id']}/{rollout.get('step', 0)}/{rollout['stepStartedAt']}")
+        return Progress(
+            rollout["id"], rollout.get("step", 0), parse_time(rollout["stepStartedAt"]), rollout.get("weight")
+        )
     return None
+
+
+def _in_plan(progress: Progress | None, steps: Sequence[ResolvedStep], now: datetime) -> Progress | None:
+    """The same progress while its step still has its weight. Steps that were edited go on at the heaviest that adds no weight.
+
+    Otherwise an edit of the steps could raise the weight without what a step must show before.
+    """
+    if progress is None or progress.weight is None:
+        return progress
+    if steps[min(progress.step, len(steps) - 1)].weight == progress.weight:
+        return progress
+    index = max((i for i, step in enumerate(steps) if step.weight <= progress.weight), default=0)
+    return Progress(progress.rollout, index, now, steps[index].weight)
 
 
 def _judgement(

@@ -111,8 +111,9 @@ def desired_traffic(
     name = candidate.revision
     if not _ready(revisions, name):
         back = _to_stable(stable, revisions, live)
-        why = "CandidateUnavailable" if live.get(name) else "CandidateNotReady"
-        return Traffic(back.weights, back.held or why, back.message or f"{name} has no ready endpoint")
+        return Traffic(
+            back.weights, back.held or "CandidateUnavailable", back.message or f"{name} has no ready endpoint"
+        )
     if candidate_weight > live.get(name, 0) and not _serving(revisions, name):
         return Traffic(dict(live), "CandidateUnproven", f"{name} has not answered a real completion yet")
     if candidate_weight < 100 and not live.get(stable.revision) and not _serving(revisions, stable.revision):
@@ -126,9 +127,6 @@ def _to_stable(stable: RevisionRef, revisions: Mapping[str, ObservedRevision], l
         return Traffic({stable.revision: 100})  # a sole revision that loses its pods stays routed
     if _ready(revisions, stable.revision) if live.get(stable.revision) else _serving(revisions, stable.revision):
         return Traffic({stable.revision: 100})
-    if any(_ready(revisions, name) for name in live):
-        return Traffic(dict(live), "StableUnavailable", f"{stable.revision} cannot carry the traffic now; weights stay")
-    # Nobody can answer. Waiting at stable is right as soon as it was ever routed; a new route waits for its first answer.
-    return (
-        Traffic({stable.revision: 100}) if live else Traffic({}, "StableUnavailable", f"{stable.revision} is not ready")
-    )
+    # A new route waits for its first answer; weights that are there stay, also when nobody can answer just now.
+    words = "cannot carry the traffic now; weights stay" if live else "is not ready"
+    return Traffic(dict(live), "StableUnavailable", f"{stable.revision} {words}")

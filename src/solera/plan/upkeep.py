@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from solera.api.defaults import DRAIN_TIMEOUT
 from solera.plan.children import gone
+from solera.plan.lifecycle import served
 from solera.plan.memory import Draining, Memory, RevisionRef, Tombstone
 from solera.plan.situation import Situation
 
@@ -20,8 +21,11 @@ WHOLE_SECONDS = timedelta(seconds=1)
 
 def drain_timeout(s: Situation, ref: RevisionRef) -> timedelta:
     """The time that requests in flight get, also for a version that has left the manifest."""
-    version = s.version_of(ref)
-    return DRAIN_TIMEOUT if version is None else version.resolved.drain_timeout
+    version, seen = s.version_of(ref), s.seen(ref)
+    if version is not None:
+        return version.resolved.drain_timeout
+    pod = seen.deployment["spec"]["template"]["spec"] if seen is not None and seen.deployment is not None else {}
+    return max(DRAIN_TIMEOUT, timedelta(seconds=pod.get("terminationGracePeriodSeconds") or 0))
 
 
 def drained_at(s: Situation, draining: Draining) -> datetime | None:
@@ -56,6 +60,8 @@ def _look(s: Situation, draining: Draining) -> Draining:
 def _with_orphans(s: Situation) -> Memory:
     """Children that no role explains (a crash between two writes, a version that came and went) go the ordinary way out."""
     memory = s.memory
+    if memory.stable is None and s.target is not None:
+        memory = memory.keep(s.target)  # its date was moved before the last of it had gone
     known = memory.known()
     if s.target is not None and (memory.stable is None or memory.candidate == s.target):
         known[s.target.revision] = s.target
@@ -66,12 +72,17 @@ def _with_orphans(s: Situation) -> Memory:
 
 
 def _burials(s: Situation, memory: Memory, ended: dict[str, datetime | None]) -> Iterator[Tombstone]:
-    """Versions past their date of which nothing is left. ``ended`` has those whose last revision has just gone."""
+    """Versions that served, are past their date, and of which nothing is left. ``ended`` has those whose last revision has just gone.
+
+    One that never served has nothing to bury: its date may be a mistake, and can still be moved.
+    """
     in_use = {ref.version for ref in memory.known().values()}
     in_use |= {seen.version for seen in s.observation.revisions.values() if not gone(seen)}
     for name, version in s.intent.versions.items():
         date = version.life.retires_at
         if date is None or s.now < date or name in in_use or memory.tombstone(name) is not None:
+            continue
+        if name not in ended and not served(name, memory):
             continue
         weightless = ended.get(name) or date
         yield Tombstone(name, s.now, max(weightless - date, timedelta(0)))

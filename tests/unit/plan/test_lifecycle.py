@@ -10,11 +10,12 @@ from solera.api.defaults import ResolvedLifecycle
 from solera.api.spec import OnRetirement
 from solera.api.status import Phase
 from solera.plan.lifecycle import effective_version, may_start, next_date, phase, refuses
-from solera.plan.memory import Memory, Tombstone
+from solera.plan.memory import Memory, RevisionRef, Tombstone
 
 DATE = datetime(2027, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 NOTHING = Memory()
+SERVES = Memory(stable=RevisionRef("v1", "chat-v1-zzzzzzzz", "zzzzzzzz"))
 
 
 def life(
@@ -39,12 +40,16 @@ def buried(version: str) -> Memory:
     ],
 )
 def test_a_date_becomes_a_phase_at_its_very_instant(at: datetime, expected: Phase) -> None:
-    assert phase("v1", life(), NOTHING, at) is expected
+    assert phase("v1", life(), SERVES, at) is expected
 
 
 def test_an_offset_is_the_same_instant() -> None:
     tokyo = datetime.fromisoformat("2027-03-01T09:00:00+09:00")
-    assert phase("v1", life(date=tokyo), NOTHING, DATE) is Phase.RETIRING
+    assert phase("v1", life(date=tokyo), SERVES, DATE) is Phase.RETIRING
+
+
+def test_a_version_that_never_served_has_nothing_to_take_away_on_its_date() -> None:
+    assert phase("v1", life(), NOTHING, DATE) is Phase.RETIRED
 
 
 def test_a_tombstone_outlives_a_clock_that_jumps_back() -> None:
