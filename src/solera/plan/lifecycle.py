@@ -24,7 +24,7 @@ def moves_at(life: ResolvedLifecycle) -> datetime | None:
 
 def served(version: str, memory: Memory) -> bool:
     """True for a version that has or had a part in the traffic. Any other has nothing to take away when its date comes."""
-    return any(ref.version == version for ref in (*memory.known().values(), *memory.promoted))
+    return version in {ref.version for ref in memory.known().values()} | {p.version for p in memory.promoted}
 
 
 def phase(version: str, life: ResolvedLifecycle, memory: Memory, now: datetime) -> Phase:
