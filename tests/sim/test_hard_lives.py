@@ -231,6 +231,15 @@ def test_no_times_at_all() -> None:
     rests(world)
 
 
+def test_figures_are_not_written_at_every_look_while_the_old_revision_is_warm() -> None:
+    world = serving(keepPrevious="10m")
+    world.edit(serve="v2")
+    world.until(lambda w: "Promoted" in w.events)
+    before = world.status_writes
+    world.run(150)
+    assert world.status_writes - before <= 12
+
+
 # -- other hands
 
 
@@ -470,7 +479,7 @@ def test_a_life_by_chance_comes_to_rest_where_it_was_asked_to(seed: int) -> None
     versions = [{k: v for k, v in version.items() if k != "lifecycle"} for version in world.spec["versions"]]
     world.edit(serve="v4", versions=versions, template={**world.spec["template"], "replicas": 4})
     world.run(15)
-    world.until(lambda w: w.weights() == {"v4": 100} and w.status["state"] == "Idle" and w.running() == {"v4"})
+    world.until(lambda w: settled("v4")(w) and "previous" not in w.status)
     rests(world, 20)
     assert world.condition("Ready") == "True"
     assert world.condition("RolloutComplete") == "True"

@@ -95,6 +95,8 @@ def _rollout(s: Situation, outlook: Outlook) -> dict[str, Any]:
     }
     out = {**(carried if old.get("id") == rollout.id else {}), **rollout_to_status(rollout)}
     if candidate is None or stable is None:  # it has ended: what it was stays, with the reason why it ended
+        if s.verdicts:  # the old revision is still warm, so the figures still change
+            out["evidenceAt"] = format_time(s.now)
         event, message = s.memory.history[-1][1:] if s.memory.history else ("Ended", "")
         return {**out, "reason": event, "message": message} if s.memory.history and _just_ended(s) else out
     out |= {
