@@ -10,7 +10,7 @@ PY := .venv/bin/python
 LAB := $(PY) -m lab
 UV = $$(./lab/uv.sh)
 
-.PHONY: help setup lock fmt lint type contracts unit cluster e2e test demo lab-up lab-down lab-status crds check clean bench
+.PHONY: help setup lock fmt lint type contracts unit sim cluster e2e test demo lab-up lab-down lab-status crds check clean bench
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,7 +52,10 @@ check: lint type contracts ## Lint, types, import contracts, generated files
 	@$(PY) -m solera.api.crd --check
 
 unit: check ## Fast tests that need nothing (< 60 s)
-	@.venv/bin/pytest -q tests/unit tests/sim
+	@.venv/bin/pytest -q tests/unit
+
+sim: setup ## Whole lives in a simulated world, invariants checked at every write
+	@.venv/bin/pytest -q tests/sim
 
 lab-up: setup ## Start the lab: a real Kubernetes on this machine
 	@$(LAB) up

@@ -85,7 +85,9 @@ def step_gate(
         return _late(step, since, now, Gate(False, "ShareMismatch", waits, hold=True))
     if step.needs_approval and not approved:
         return Gate(False, "WaitingForApproval", f"{name} waits for approval", hold=True)
-    if judgement is not None and not judgement.passed and index + 1 < len(steps) and steps[index + 1].weight == 100:
+    # A plan of one step has no step before 100%: there the proof is asked before stable is given up.
+    before_all = len(steps) == 1 or (index + 1 < len(steps) and steps[index + 1].weight == 100)
+    if judgement is not None and not judgement.passed and before_all:
         waits = f"{name} waits for proof before 100%: {judgement.reason}"
         return _late(step, since, now, Gate(False, "WaitingForProof", waits))
     return Gate(True, "StepComplete", f"{name} is complete")

@@ -60,6 +60,13 @@ def test_an_intermediate_step_needs_no_proof_and_the_one_before_100_does() -> No
     assert gate(1, 61, here=500, approved=True).open
 
 
+def test_a_single_step_to_100_needs_proof_before_it_is_over() -> None:
+    only = STEPS[2:]
+    late = SINCE + timedelta(seconds=61)
+    assert step_gate(only, 0, SINCE, late, False, StepEvidence(500, 500), OPEN).reason == "WaitingForProof"
+    assert step_gate(only, 0, SINCE, late, False, StepEvidence(500, 500), PASSED).open
+
+
 def test_waiting_for_a_person_is_never_inconclusive() -> None:
     waiting = gate(1, 6000, here=500)
     assert waiting.reason == "WaitingForApproval"
