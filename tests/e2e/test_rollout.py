@@ -83,6 +83,17 @@ async def test_the_real_engine_is_judged_by_the_gateways_counters(space: str, an
     assert wrong == []
 
 
+async def test_a_prometheus_of_the_administrator_can_be_the_source(space: str, answers: Path) -> None:
+    versions = [live.sim("v1", *QUICK), live.sim("v2", *QUICK, "--sim-error-rate=0.3")]
+    scene = Scene(space, answers, versions, {**ROLLOUT, "metrics": {"source": "lab"}})
+    async with living(scene, "v1"):
+        scene.serve("v2")
+        await live.until("rolled back", lambda: scene.status.get("rejected"), 150)
+        await live.until("v1 alone", lambda: scene.weights() == {"v1": 100}, 30)
+    assert {g["source"] for g in scene.status["guardrails"]} == {"prometheus"}
+    assert scene.lost() == []
+
+
 async def test_a_guardrail_that_no_source_can_measure_stalls_before_any_traffic(space: str, answers: Path) -> None:
     scene = Scene(space, answers, [live.llama("v1"), live.llama("v2", "letters-v2.gguf")], ROLLOUT)
     async with living(scene, "v1", rate=10):
