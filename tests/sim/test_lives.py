@@ -52,6 +52,7 @@ def test_a_bad_candidate_is_rolled_back_and_is_not_tried_again() -> None:
     world.until(lambda w: w.running() == {"v1"})
     assert world.weights() == {"v1": 100}
     assert world.reason("Stalled") == "RolledBack"
+    assert [g["verdict"] for g in world.status["guardrails"]] == ["Fail"]
     assert world.condition("RolloutComplete") == "False"
     world.run(120)
     assert world.running() == {"v1"}

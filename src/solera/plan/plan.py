@@ -42,6 +42,8 @@ def plan(observation: Observation) -> Plan:
     decision = None if observation.name_taken else decide(situation)
     if decision is not None:
         decided = gather(observation, intent, decision.memory)
+        if not decided.verdicts and decision.memory.rollout == memory.rollout:
+            decided = replace(decided, verdicts=situation.verdicts)  # what decided it is told with the decision
         routing = route_now(decided)
         outlook = look_out(decided, replace(routing, action=None))
         return Plan(
