@@ -190,7 +190,7 @@ def judge(life: Life, records: list[Record], retires: float, gone: float) -> lis
             "lost requests (connection error, cut stream or 5xx that was not injected)",
             f"{len(lost)} {examples}",
         ),
-        (life.steps("v2")[:4] == [10, 25, 50, 100], "v2 was let in by its steps", str(life.steps("v2"))),
+        (life.steps("v2")[:4] == [10, 25, 50, 100], "v2 was let in by its steps", str(life.steps("v2")[:4])),
         (0 < life.highest("v3") < 100, "v3 was never promoted", f"highest weight {life.highest('v3')}%"),
         (bool(bad), "bad answers that users saw because of v3", str(len(bad))),
         (v3_zero is not None, "time from the first bad answer to weight 0", took),
