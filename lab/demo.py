@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import live
-from lab.live import LiveError, Object, Watch, status, weights
+from lab.life import Life
+from lab.live import LiveError, Object
 from lab.traffic import Plan, Traffic, running
 from lab.traffic_record import Record, read_records
 
@@ -52,31 +53,10 @@ def versions(retires_at: str | None) -> list[Object]:
 
 
 @dataclass
-class Life:
-    """What was seen: the resource, its route, and who is who."""
+class DemoLife(Life):
+    """A life with its beginning, and what the summary asks of it."""
 
-    resource: Watch = field(default_factory=lambda: Watch("llmdep", NAME, SPACE))
-    route: Watch = field(default_factory=lambda: Watch("httproute", NAME, SPACE))
-    hashes: dict[str, str] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
-
-    def __post_init__(self) -> None:
-        self.resource.on_change = self._learn
-
-    def _learn(self, obj: Object | None) -> None:
-        for role in ("stable", "candidate", "previous"):
-            if ref := status(obj).get(role):
-                self.hashes[ref["hash"]] = ref["version"]
-
-    @property
-    def status(self) -> Object:
-        return status(self.resource.last)
-
-    def stable(self) -> str:
-        return (self.status.get("stable") or {}).get("version", "")
-
-    def by_version(self, route: Object | None) -> dict[str, int]:
-        return {n.removeprefix(f"{NAME}-").rpartition("-")[0]: w for n, w in weights(route).items()}
 
     def gone_from_route(self, version: str, after: float = 0.0) -> float | None:
         """When the route last stopped giving ``version`` any weight (seconds since 1970)."""
@@ -91,22 +71,13 @@ class Life:
     def highest(self, version: str) -> int:
         return max((self.by_version(r).get(version, 0) for _, r in self.route.seen), default=0)
 
-    def steps(self, version: str) -> list[int]:
-        """The weights that ``version`` had, in order."""
-        out: list[int] = []
-        for _, route in self.route.seen:
-            weight = self.by_version(route).get(version, 0)
-            if weight and (not out or out[-1] != weight):
-                out.append(weight)
-        return out
-
 
 def say(text: str) -> None:
     print(text, flush=True)
 
 
-def line(life: Life, traffic: Traffic) -> str:
-    shown = " ".join(f"{v} {w}%" for v, w in sorted(life.by_version(life.route.last).items()))
+def line(life: DemoLife, traffic: Traffic) -> str:
+    shown = " ".join(f"{v} {w}%" for v, w in sorted(life.weights().items()))
     guardrails = " ".join(
         f"{g['name']} {g.get('estimate', '-')} {g.get('verdict', '')}" for g in life.status.get("guardrails") or ()
     )
@@ -117,7 +88,7 @@ def line(life: Life, traffic: Traffic) -> str:
     )
 
 
-async def show(life: Life, traffic: Traffic) -> None:
+async def show(life: DemoLife, traffic: Traffic) -> None:
     last = ""
     quiet = 0.0
     while True:
@@ -129,9 +100,9 @@ async def show(life: Life, traffic: Traffic) -> None:
         await asyncio.sleep(0.5)
 
 
-async def lives(life: Life) -> tuple[float, float]:
+async def lives(life: DemoLife) -> tuple[float, float]:
     """Walk through the life. Returns retiresAt and the time at which nothing of v2 was left."""
-    await live.until("v1 serves", lambda: life.stable() == "v1" and life.by_version(life.route.last) == {"v1": 100}, 90)
+    await live.until("v1 serves", lambda: life.stable() == "v1" and life.weights() == {"v1": 100}, 90)
     await asyncio.sleep(3)
     say("── serve: v2 (good) ──")
     live.apply(live.llmdeployment(NAME, SPACE, "v2", versions(None), ROLLOUT))
@@ -163,13 +134,13 @@ def left_of(version: str) -> list[str]:
     return [f"{o['kind']}/{o['metadata']['name']}" for o in live.items(kinds, SPACE, f"solera.dev/version={version}")]
 
 
-def bad_of(records: list[Record], life: Life, version: str) -> list[Record]:
+def bad_of(records: list[Record], life: DemoLife, version: str) -> list[Record]:
     return [
         r for r in records if life.hashes.get(r.revision) == version and (r.outcome != "ok" or r.latency > SLOWER_THAN)
     ]
 
 
-def judge(life: Life, records: list[Record], retires: float, gone: float) -> list[tuple[bool, str, str]]:
+def judge(life: DemoLife, records: list[Record], retires: float, gone: float) -> list[tuple[bool, str, str]]:
     """Every claim: whether it holds, what it says, what was seen."""
     lost = [r for r in records if r.lost]
     bad = bad_of(records, life, "v3")
@@ -217,7 +188,7 @@ async def demo(folder: Path) -> int:
     live.install_operator()
     live.remove_namespace(SPACE)
     live.namespace(SPACE)
-    life = Life()
+    life = DemoLife(NAME, SPACE)
     say("── serve: v1 ──")
     live.apply(live.llmdeployment(NAME, SPACE, "v1", versions(None), ROLLOUT))
     # Whole answers and long prompts: llama.cpp begins to stream before the gateway has handed over the request, and about one such
@@ -225,7 +196,7 @@ async def demo(folder: Path) -> int:
     plan = Plan(
         live.GATEWAY,
         NAME,
-        host=f"{NAME}.{SPACE}.example.com",
+        host=life.host,
         rate=RATE,
         duration=900,
         timeout=15,
@@ -234,7 +205,7 @@ async def demo(folder: Path) -> int:
     )
     records = folder / "answers.jsonl"
     async with live.watching(life.resource, life.route):
-        await live.until("v1 serves", lambda: life.stable() == "v1" and weights(life.route.last), 120)
+        await live.until("v1 serves", lambda: life.stable() == "v1" and life.weights(), 120)
         await asyncio.sleep(1)
         async with running(plan, records) as traffic:
             shown = asyncio.create_task(show(life, traffic))

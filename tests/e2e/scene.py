@@ -5,65 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lab import live
-from lab.live import Object, Watch
+from lab.life import Life
+from lab.live import Object
 from lab.traffic import Plan, Traffic, running
 from lab.traffic_record import Record, read_records
 
 NAME = "chat"
 
 
-@dataclass
-class Scene:
-    space: str
-    answers: Path
-    versions: list[Object]
-    rollout: Object
-    resource: Watch = field(init=False)
-    route: Watch = field(init=False)
-    traffic: Traffic | None = None
-    hashes: dict[str, str] = field(default_factory=dict)
+class Scene(Life):
+    """A life in a namespace of its own, with the versions that it may serve and the file of its answers."""
 
-    def __post_init__(self) -> None:
-        self.resource = Watch("llmdep", NAME, self.space, on_change=self._learn)
-        self.route = Watch("httproute", NAME, self.space)
-
-    def _learn(self, obj: Object | None) -> None:
-        for role in ("stable", "candidate", "previous"):
-            if ref := live.status(obj).get(role):
-                self.hashes[ref["hash"]] = ref["version"]
-
-    @property
-    def status(self) -> Object:
-        return live.status(self.resource.last)
+    def __init__(self, space: str, answers: Path, versions: list[Object], rollout: Object) -> None:
+        super().__init__(NAME, space)
+        self.answers, self.versions, self.rollout = answers, versions, rollout
+        self.traffic: Traffic | None = None
 
     def condition(self, kind: str) -> Object:
         return live.condition(self.resource.last, kind)
 
     def serve(self, version: str, **template: Any) -> None:
         live.apply(live.llmdeployment(NAME, self.space, version, self.versions, self.rollout, template))
-
-    def weights(self) -> dict[str, int]:
-        return self._by_version(self.route.last)
-
-    def steps(self, version: str) -> list[int]:
-        """The weights of one version, in order, without repetition."""
-        out: list[int] = []
-        for _, route in self.route.seen:
-            weight = self._by_version(route).get(version, 0)
-            if weight and (not out or out[-1] != weight):
-                out.append(weight)
-        return out
-
-    def _by_version(self, route: Object | None) -> dict[str, int]:
-        return {n.removeprefix(f"{NAME}-").rpartition("-")[0]: w for n, w in live.weights(route).items()}
-
-    def stable(self) -> str:
-        return (self.status.get("stable") or {}).get("version", "")
 
     def alone(self, version: str) -> bool:
         """This version carries everything and nothing else is left."""
@@ -86,11 +52,10 @@ async def living(
 ) -> AsyncIterator[Scene]:
     """``first`` serves and traffic flows when the block begins; every answer is in the file when it ends."""
     scene.serve(first)
-    host = f"{NAME}.{scene.space}.example.com"
     plan = Plan(
         live.GATEWAY,
         NAME,
-        host=host,
+        host=scene.host,
         rate=rate,
         duration=seconds,
         timeout=15,

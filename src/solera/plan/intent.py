@@ -54,6 +54,11 @@ class Intent:
     keep_previous: timedelta
     gateway: GatewayTraffic
 
+    @property
+    def lives(self) -> dict[str, ResolvedLifecycle]:
+        """The dates of every version."""
+        return {name: version.life for name, version in self.versions.items()}
+
 
 def _guardrail(guardrail: ResolvedGuardrail) -> GuardrailSpec:
     return GuardrailSpec(

@@ -151,8 +151,7 @@ def _record(s: Situation, outlook: Outlook) -> dict[str, Any] | None:
 def _look_again(s: Situation, outlook: Outlook) -> datetime | None:
     """The next instant at which the clock alone changes something."""
     memory, now = s.memory, s.now
-    lives = {name: version.life for name, version in s.intent.versions.items()}
-    times = [next_date(lives, memory, now), outlook.at]
+    times = [next_date(s.intent.lives, memory, now), outlook.at]
     times += [drained_at(s, draining) for draining in memory.draining]
     if memory.previous is not None:
         times.append(memory.previous.until)

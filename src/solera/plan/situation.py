@@ -117,7 +117,7 @@ class Situation:
 def gather(observation: Observation, intent: Intent, memory: Memory) -> Situation:
     """Derive everything that the policies read."""
     now = observation.now
-    lives = {name: version.life for name, version in intent.versions.items()}
+    lives = intent.lives
     effective = effective_version(intent.serve, lives, memory, now)
     stable = memory.stable
     if stable is not None and stable.version in lives and _was_rejected(intent, memory, effective):
