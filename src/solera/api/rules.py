@@ -131,7 +131,7 @@ NO_CIRCLE = _no_circle(MAX_VERSIONS)
 SAY_LAST_WEIGHT = "the last step must have weight 100"
 SAY_PAUSE = "write Approved, or a duration, for example 30m"
 SAY_SLOWER_THAN = (
-    "TimeToFirstToken and RequestLatency need slowerThan (from which time on an answer is bad); ErrorRate has none"
+    "every metric but ErrorRate needs slowerThan (from which time on an answer is bad); ErrorRate has none"
 )
 SAY_BOUND = "write limit, or comparedToStable with require: Pass; otherwise nothing can show that the guardrail is kept"
 SAY_STEP_TIMES = "maxDuration must be longer than minDuration, and than a pause that has a duration"

@@ -138,7 +138,7 @@ class Guardrail(SpecModel):
     limit: Limit | None = None
     """Largest acceptable share of bad events, for example 1%."""
     slower_than: PositiveDuration | None = None
-    """From which time on an answer is bad; required for TimeToFirstToken and RequestLatency."""
+    """From which time on an answer is bad; required for every metric but ErrorRate."""
     compared_to_stable: ComparedToStable | None = None
     """A bound relative to the stable version."""
     action: Action | None = None

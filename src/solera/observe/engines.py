@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from solera.observe.exposition import START_TIME, Families, slower_than, total
-from solera.observe.metrics import GuardrailQuery, MetricName
+from solera.observe.metrics import GuardrailQuery
 from solera.plan.evidence import ALL_REQUESTS, Counter
 
 HTTP_REQUESTS = "http_requests_total"
@@ -100,7 +100,7 @@ def measure(found: Families, engine: str | None, guardrails: Sequence[GuardrailQ
     return Measured(counters, unmeasurable, absent)
 
 
-def family_of(engine: str, metric: MetricName) -> str | None:
+def family_of(engine: str, metric: str) -> str | None:
     """The samples that must be there to count ``metric`` of an engine, None when it has nothing of the kind."""
     if metric == "ErrorRate":
         return ERRORS.get(engine)

@@ -29,6 +29,10 @@ from solera.plan.evidence import ALL_REQUESTS, Counter, Reading
 
 REQUESTS = "traefik_service_requests_total"
 DURATION = "traefik_service_request_duration_seconds"
+
+SEEN = frozenset({"ErrorRate", "RequestLatency"})
+"""What a gateway can count: it sees requests begin and end, and nothing of what an engine does in between."""
+
 PROVIDER = "@kubernetesgateway"
 MOST_LABELS = 2000
 MOST_LIVES = 32
@@ -110,9 +114,9 @@ class GatewaySource:
         look = await asyncio.shield(self._look[1])
         errors = dict(look.errors)
         unmeasurable = {
-            g.name: "a gateway does not see when the first token comes; let metrics.source be Direct"
+            g.name: f"a gateway sees whole answers and no {g.metric}; let metrics.source be Direct"
             for g in guardrails
-            if g.metric == "TimeToFirstToken"
+            if g.metric not in SEEN
         }
         wanted = [g for g in guardrails if g.name not in unmeasurable]
         backends = {f"{t.namespace}-{t.service}": t.revision for t in targets}

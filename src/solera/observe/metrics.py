@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 from solera.errors import SoleraError
 from solera.plan.evidence import Reading
-
-MetricName = Literal["ErrorRate", "TimeToFirstToken", "RequestLatency"]
 
 
 class Unreadable(SoleraError):  # noqa: N818 - an answer came, but it cannot be believed
@@ -45,10 +43,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class GuardrailQuery:
-    """What to count for one guardrail. ``slower_than`` is in seconds, None for ErrorRate."""
+    """What to count for one guardrail: a value of ``api.traffic.Metric``; ``slower_than`` is in seconds, None for ErrorRate."""
 
     name: str
-    metric: MetricName
+    metric: str
     slower_than: float | None = None
 
 

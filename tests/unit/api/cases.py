@@ -426,7 +426,7 @@ REFUSED = [
         "latency without slowerThan",
         guardrail(metric="TimeToFirstToken", limit="5%"),
         f"{GUARD}.slowerThan",
-        "need slowerThan",
+        "needs slowerThan",
     ),
     Refused(
         "errors with slowerThan",

@@ -107,7 +107,7 @@ async def test_a_backend_without_a_series_has_no_reading_and_no_zero():
 
 async def test_the_first_token_cannot_be_seen_from_here():
     result = await Gateway().source().read(BOTH, [GuardrailQuery("ttft", "TimeToFirstToken", 2.5)], NOW)
-    assert "does not see when the first token comes" in result.unmeasurable["ttft"]
+    assert "sees whole answers and no TimeToFirstToken" in result.unmeasurable["ttft"]
     assert all("ttft" not in r.counters for r in result.readings)
 
 
