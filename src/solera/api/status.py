@@ -5,15 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from solera.api.base import (
-    ATOMIC,
-    Message,
-    Reason,
-    StatusModel,
-    Timestamp,
-    map_list,
-    newest,
-)
+from solera.api.base import ATOMIC, Message, Reason, StatusModel, Timestamp, map_list, newest
 from solera.api.errors import InvalidValue
 from solera.api.explain import in_user_words
 
@@ -146,6 +138,12 @@ class RolloutStatus(StatusModel):
     """Since when it holds."""
     hold_reason: Reason | None = None
     """One word that says why it holds."""
+    paused_at: Timestamp | None = None
+    """When a person paused it; absent while it goes on."""
+    paused_by: Annotated[str, Field(max_length=256)] | None = None
+    """Who paused it, if that is known."""
+    timed_from: Timestamp | None = None
+    """From when the step's times are counted, if it was paused: its start, moved by the time that it was paused."""
     evidence_at: Timestamp | None = None
     """When the figures under guardrails were taken."""
     withdrawn: bool | None = None
