@@ -80,7 +80,7 @@ cluster: setup $(NEEDS_LAB) ## Tests on a real control plane (no operator may ru
 
 e2e: setup $(NEEDS_LAB) ## Tests on the lab with live traffic
 	@$(LAB) image simengine llama operator
-	@$(IN_CLUSTER) .venv/bin/pytest -q tests/e2e
+	@$(IN_CLUSTER) lab/e2e.sh
 
 test: ## Everything: checks, then unit, cluster and e2e tests
 	@./lab/test.sh

@@ -33,7 +33,8 @@ else
   "${inside[@]}" helm uninstall solera -n solera-system --ignore-not-found --wait
 fi
 layer cluster "${inside[@]}" .venv/bin/pytest
-layer e2e "${inside[@]}" .venv/bin/pytest
+say e2e
+"${inside[@]}" lab/e2e.sh "$reports" || { failed=1; echo "✗ e2e failed"; }
 if [ -z "${KUBECONFIG:-}" ] && [ "$was_up" = no ]; then
   say "lab down"
   .venv/bin/python -m lab down || failed=1

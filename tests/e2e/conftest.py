@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from lab import live
 
 
+def once_per_run(folder: Path, what: str, do: Callable[[], None]) -> None:
+    """Do it once for all workers that share ``folder``: the first does it, the others wait for it and share how it ended.
+
+    Raises:
+        LiveError: it failed, here or in the worker that tried.
+    """
+    with (folder / f"{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ended = folder / f"{what}.ended"
+        if not ended.exists():
+            try:
+                do()
+            except live.LiveError as error:
+                ended.write_text(str(error))
+                raise
+            ended.write_text("")
+        elif said := ended.read_text():
+            raise live.LiveError(f"{what}, in another worker: {said}")
+
+
 @pytest.fixture(scope="session")
-def operator() -> None:
-    """The operator runs, installed by the chart."""
+def operator(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The operator runs, installed by the chart: once in a run, however many workers it has."""
     if not os.environ.get("KUBECONFIG"):
         pytest.fail("KUBECONFIG is not set: run `make e2e`, or `python -m lab exec -- pytest tests/e2e`")
-    live.install_operator()
+    own = tmp_path_factory.getbasetemp()
+    folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own  # a worker's folder lies in that of the run
+    once_per_run(folder, "the operator", live.install_operator)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from e2e.apiproxy import ADDRESS, PORT, proxy
 from e2e.scene import Scene, living
 from e2e.test_rollout import QUICK, ROLLOUT
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.disruptive]
 
 AT_LEAST = 20
 OPERATOR_UID = 65532
