@@ -1,4 +1,4 @@
-"""The lab's command line: `python -m lab up|down|status|exec -- CMD|image NAME|kubeconfig`."""
+"""The lab's command line: `python -m lab up|down|status|exec -- CMD|image NAME|restart PART|kubeconfig`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from lab import cluster, images, network, paths
+from lab import cluster, images, network, outage, paths
 from lab.shell import LabError, fail, locked, say
 
 
@@ -22,6 +22,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD")
     image = commands.add_parser("image", help="build images of the project and hand them to the node")
     image.add_argument("names", nargs="+", choices=sorted(images.RECIPES), metavar="|".join(images.RECIPES))
+    restart = commands.add_parser("restart", help="end one part and start it again; prints when it was away as JSON")
+    restart.add_argument("part", choices=sorted(outage.PARTS))
+    restart.add_argument("--away", type=float, default=0.0, metavar="SECONDS", help="leave it away so long")
     commands.add_parser("kubeconfig", help="print the path of the administrator's kubeconfig")
     return top
 
@@ -57,6 +60,9 @@ def main() -> int:
         if arguments.command == "image":
             for name in arguments.names:
                 images.make(name)
+            return 0
+        if arguments.command == "restart":
+            print(outage.told(outage.restart(arguments.part, arguments.away)))
             return 0
         with locked(paths.HOME / "lock"):
             if arguments.command == "down":

@@ -1,0 +1,86 @@
+"""Takes one part of a running lab away for a while and brings it back, for tests of what goes on without it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+from lab import control_plane, gateway, network, node, paths, processes, prometheus
+from lab.shell import LabError, locked, say
+
+PARTS = {
+    "etcd": control_plane.etcd,
+    "kube-apiserver": control_plane.apiserver,
+    "kube-controller-manager": control_plane.controller_manager,
+    "kube-scheduler": control_plane.scheduler,
+    "kubelet": node.kubelet,
+    "kube-proxy": node.proxy,
+    "coredns": control_plane.dns,
+    "traefik": gateway.traefik,
+    "prometheus": prometheus.prometheus,
+}
+"""What can be restarted by itself. Not containerd: everything else in a pod hangs on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """When a part was told to end, was gone, was started again, and was well; seconds since 1970."""
+
+    part: str
+    told: float
+    gone: float
+    started: float
+    well: float
+
+
+def restart(part: str, away: float) -> Outage:
+    """End a part, start it again ``away`` seconds after it was gone, and wait until it is well.
+
+    It is started again in any case, also when this process is told to end meanwhile.
+    Raises LabError when the part does not run now, or does not become well again.
+    """
+    network.enter()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    process = PARTS[part]()
+    if processes.pid_of(part) is None:
+        raise LabError(f"{part} does not run: `python -m lab up` first")
+    told = time.time()
+    with locked(paths.HOME / "lock"):
+        try:
+            processes.stop(part)
+            gone = time.time()
+            say(f"{part}: gone")
+            time.sleep(away)
+        finally:
+            started = time.time()
+            processes.ensure([process])
+    return Outage(part, told, gone, started, time.time())
+
+
+def told(outage: Outage) -> str:
+    """One line of JSON: the last one that the command prints."""
+    return json.dumps(asdict(outage))
+
+
+async def away(part: str, seconds: float = 0.0) -> Outage:
+    """``restart`` beside what a test does meanwhile: a process of its own, so that it ends well when the test does not.
+
+    Raises LabError with what the command printed.
+    """
+    command = (sys.executable, "-m", "lab", "restart", part, "--away", str(seconds))
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=paths.PROJECT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.terminate()
+        await process.wait()
+        raise
+    if process.returncode:
+        raise LabError(f"{' '.join(command)}: {output.decode(errors='replace')}")
+    return Outage(**json.loads(output.decode().splitlines()[-1]))
