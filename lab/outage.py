@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 
 from lab import control_plane, gateway, network, node, paths, processes, prometheus
-from lab.shell import LabError, locked, say
+from lab.shell import LabError, locked, run, say
 
 PARTS = {
     "etcd": control_plane.etcd,
@@ -84,3 +85,10 @@ async def away(part: str, seconds: float = 0.0) -> Outage:
     if process.returncode:
         raise LabError(f"{' '.join(command)}: {output.decode(errors='replace')}")
     return Outage(**json.loads(output.decode().splitlines()[-1]))
+
+
+def mend() -> None:
+    """Bring back whatever is away. Raises LabError with what `python -m lab up` printed."""
+    lab = (sys.executable, "-m", "lab")
+    if subprocess.run((*lab, "status"), cwd=paths.PROJECT, capture_output=True, check=False).returncode:
+        run((*lab, "up"), cwd=paths.PROJECT)
