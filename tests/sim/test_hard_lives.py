@@ -443,7 +443,10 @@ def disturb(world: World, by: random.Random) -> None:
     elif event == 8:
         rollout_edit(world, keepPrevious=by.choice(["0s", "10s", "90s"]))
     elif event == 9:
-        world.request(f"{by.choice(['promote', 'abort'])}@{candidate}/{step}#{world.counter}")
+        rejected = [r["hash"] for r in world.status.get("rejected", ())]
+        verb = by.choice(["promote", "abort", "pause", "pause", "resume", "retry"])
+        wanted = by.choice(rejected) if verb == "retry" and rejected else candidate
+        world.request(f"{verb}@{wanted}/{step}#{world.counter}")
     elif event == 10:
         for pod in list(world.pods.values()):
             pod.dead = pod.dead or by.random() < 0.5
@@ -479,6 +482,8 @@ def test_a_life_by_chance_comes_to_rest_where_it_was_asked_to(seed: int) -> None
     versions = [{k: v for k, v in version.items() if k != "lifecycle"} for version in world.spec["versions"]]
     world.edit(serve="v4", versions=versions, template={**world.spec["template"], "replicas": 4})
     world.run(15)
+    if (world.status.get("rollout") or {}).get("pausedAt"):
+        world.request(f"resume@{world.status['candidate']['hash']}/0#last")
     world.until(lambda w: settled("v4")(w) and "previous" not in w.status)
     rests(world, 20)
     assert world.condition("Ready") == "True"

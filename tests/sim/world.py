@@ -215,6 +215,9 @@ class World:
                 assert revisions[name].serving or (back and revisions[name].ready_endpoints), (
                     f"weight of {name} rises although it does not serve"
                 )
+        if (self.status.get("rollout") or {}).get("pausedAt") and self.status.get("candidate"):
+            paused = self.status["candidate"]["revision"]
+            assert after.get(paused, 0) <= before.get(paused, 0), "weight rises although the rollout is paused"
         if before and any(r.ready_endpoints for r in revisions.values()):
             assert any(revisions[n].ready_endpoints for n in after), "all weight went to revisions that cannot answer"
         progress = parse_progress(manifest["metadata"].get("annotations", {}).get(PROGRESS_ANNOTATION))

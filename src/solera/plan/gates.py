@@ -55,6 +55,24 @@ def share_matches(evidence: StepEvidence, weight: int) -> bool:
     return abs(share - planned) <= slack
 
 
+PAUSED = "Paused"
+
+
+def paused_words(since: datetime, by: str | None) -> str:
+    """`paused since 2026-12-01T12:00:00Z by alice`."""
+    return f"paused since {format_time(since)}" + (f" by {by}" if by else "")
+
+
+def step_name(steps: Sequence[ResolvedStep], index: int) -> str:
+    """`step 2 of 4 (25%)`: for people steps count from 1."""
+    return f"step {index + 1} of {len(steps)} ({steps[index].weight}%)"
+
+
+def paused_gate(steps: Sequence[ResolvedStep], index: int, since: datetime, by: str | None) -> Gate:
+    """The gate of a step that a person keeps in force: no clock opens it, and none makes it inconclusive."""
+    return Gate(False, PAUSED, f"{step_name(steps, index)} is {paused_words(since, by)}", hold=True)
+
+
 def step_gate(
     steps: Sequence[ResolvedStep],
     index: int,
@@ -69,7 +87,7 @@ def step_gate(
     Every condition is checked in the order in which a person would ask: broken, time, requests, share, approval, proof.
     """
     step = steps[index]
-    name = f"step {index + 1} of {len(steps)} ({step.weight}%)"
+    name = step_name(steps, index)
     ready_at = since + step.min_duration
     silent = judgement is not None and judgement.no_data and now < ready_at  # the first readings are still to come
     if judgement is not None and judgement.hold and not silent:

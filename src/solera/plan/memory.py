@@ -68,13 +68,24 @@ def parse_progress(text: str | None) -> Progress | None:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One rollout from candidate accepted on. ``approved`` are the indices of steps that a person let pass."""
+    """One rollout from candidate accepted on. ``approved`` are the indices of steps that a person let pass.
+
+    ``paused_at`` is None unless a person has paused it. ``timed_from`` is from when times are counted after a pause: it lies behind the
+    start of the step that was paused and before that of every later one, so the later of the two starts is always the one that counts.
+    """
 
     id: str
     started_at: datetime
     approved: tuple[int, ...] = ()
     held_since: datetime | None = None
     hold_reason: str | None = None
+    paused_at: datetime | None = None
+    paused_by: str | None = None
+    timed_from: datetime | None = None
+
+    def clock(self, start: datetime) -> datetime:
+        """From when the time since ``start`` is counted: later, if it was paused meanwhile."""
+        return start if self.timed_from is None else max(start, self.timed_from)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +213,9 @@ def from_status(status: Mapping[str, Any]) -> Memory:
             tuple(rollout.get("approvedSteps") or ()),
             _time(rollout.get("heldSince")),
             rollout.get("holdReason"),
+            _time(rollout.get("pausedAt")),
+            rollout.get("pausedBy"),
+            _time(rollout.get("timedFrom")),
         )
         if rollout.get("id")
         else None,
@@ -266,6 +280,12 @@ def rollout_to_status(rollout: Rollout) -> dict[str, Any]:
         out["heldSince"] = format_time(rollout.held_since)
     if rollout.hold_reason:
         out["holdReason"] = rollout.hold_reason
+    if rollout.paused_at:
+        out["pausedAt"] = format_time(rollout.paused_at)
+    if rollout.paused_by:
+        out["pausedBy"] = rollout.paused_by
+    if rollout.timed_from:
+        out["timedFrom"] = format_time(rollout.timed_from)
     return out
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from solera.api.scalars import format_time
 from solera.api.spec import OnRetirement
 from solera.api.status import State
+from solera.plan.gates import PAUSED, paused_words
 from solera.plan.lifecycle import moves_at
 from solera.plan.policies import rejection
 from solera.plan.routing import Routing, blocked
@@ -85,6 +86,8 @@ def _rollout(s: Situation, routing: Routing) -> Outlook:
     version = candidate.version
     if (refused := refusal(s.observation.route)) is not None:
         return Outlook(State.HELD, "RouteNotAccepted", refused, "the route must be accepted", None, hold=True)
+    if s.paused and (s.progress is not None or blocked(s) is None):
+        return _paused(s, version, routing)
     if s.progress is None or s.step is None:
         following = f"{s.steps[0].weight}% to {version} once it answers"
         seen = s.seen(candidate)
@@ -109,14 +112,38 @@ def _rollout(s: Situation, routing: Routing) -> Outlook:
     return _in_step(s, version)
 
 
+def _paused(s: Situation, version: str, routing: Routing) -> Outlook:
+    """A person keeps it where it is. What else is in the way is said, too: pods that do not come do not wait for a person."""
+    candidate, rollout = s.memory.candidate, s.memory.rollout
+    assert candidate is not None
+    assert rollout is not None
+    assert rollout.paused_at is not None
+    resume = f"after kubectl solera resume {s.observation.owner.name}"
+    if s.gate is None or s.progress is None:
+        words = f"{version} is {paused_words(rollout.paused_at, rollout.paused_by)}, before its first step"
+        following = f"{s.steps[0].weight}% to {version}"
+        trouble = "" if s.fully_serving(candidate) else _pods(s, candidate.revision, version)
+    else:
+        words, trouble = s.gate.message, routing.traffic.message
+        following = _upcoming(s, version)
+    return Outlook(
+        State.HELD, PAUSED, "; ".join(filter(None, (words, trouble))), f"{following} {resume}", None, hold=True
+    )
+
+
+def _upcoming(s: Situation, version: str) -> str:
+    assert s.progress is not None
+    following = s.steps[min(s.progress.step + 1, len(s.steps) - 1)].weight
+    return f"{version} becomes stable" if s.at_last_step else f"{following}% to {version}"
+
+
 def _in_step(s: Situation, version: str) -> Outlook:
     gate, candidate = s.gate, s.memory.candidate
     assert gate is not None
     assert candidate is not None
     assert s.progress is not None
     assert s.step is not None
-    following = s.steps[min(s.progress.step + 1, len(s.steps) - 1)].weight
-    upcoming = f"{version} becomes stable" if s.at_last_step else f"{following}% to {version}"
+    upcoming = _upcoming(s, version)
     if not s.route_in_force or s.live.get(candidate.revision) != s.step.weight:
         words = f"the gateway takes over {s.step.weight}% to {version}"
         return Outlook(State.SHIFTING, "WaitingForRoute", words, upcoming, None)

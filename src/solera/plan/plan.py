@@ -42,7 +42,7 @@ def plan(observation: Observation) -> Plan:
     decision = None if observation.name_taken else decide(situation)
     if decision is not None:
         decided = gather(observation, intent, decision.memory)
-        if not decided.verdicts and decision.memory.rollout == memory.rollout:
+        if not decided.verdicts and _id(decision.memory) == _id(memory):
             decided = replace(decided, verdicts=situation.verdicts)  # what decided it is told with the decision
         routing = route_now(decided)
         outlook = look_out(decided, replace(routing, action=None))
@@ -74,6 +74,10 @@ def plan(observation: Observation) -> Plan:
         _probe(situation),
         tuple(action.reason for action in actions),
     )
+
+
+def _id(memory: Memory) -> str | None:
+    return None if memory.rollout is None else memory.rollout.id
 
 
 def _with_hold(memory: Memory, outlook: Outlook, now: datetime) -> Memory:

@@ -7,33 +7,17 @@ the same decision; a crash after it finds the decision taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from solera.api.scalars import format_duration, format_time
+from solera.plan.decision import Decision, Policy, decided, reject
 from solera.plan.memory import Memory, Previous, Promoted, Rejected, RevisionRef, Rollout
-from solera.plan.requests import REQUEST_ANNOTATION, parse_request
 from solera.plan.situation import Situation, routed_progress
-from solera.plan.types import PlannedEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A new memory, and what to tell people about it."""
-
-    memory: Memory
-    event: PlannedEvent
-
+from solera.plan.verbs import answer_request
 
 AWAY = {"CandidateUnavailable": "no ready endpoint", "CandidateUnproven": "no answer"}
 """Holds that a candidate may keep for its startupTimeout, and what it lacks meanwhile."""
-
-Policy = Callable[[Situation], Decision | None]
-
-
-def _decided(s: Situation, memory: Memory, reason: str, message: str, kind: str = "Normal") -> Decision:
-    return Decision(memory.tell(s.now, reason, message), PlannedEvent(kind, reason, message))
 
 
 def adopt_routed(s: Situation) -> Decision | None:
@@ -49,34 +33,7 @@ def adopt_routed(s: Situation) -> Decision | None:
     seen = max(proven, key=lambda r: (s.live[r.name], r.name))
     ref = RevisionRef(seen.version, seen.name, seen.hash)
     message = f"{seen.name} carries the traffic and is taken for stable"
-    return _decided(s, replace(memory, stable=ref), "Adopted", message)
-
-
-def answer_request(s: Situation) -> Decision | None:
-    """A person's verb, bound to one candidate and step: a stale click must not promote something newer."""
-    annotations = s.observation.custom_resource["metadata"].get("annotations") or {}
-    text = annotations.get(REQUEST_ANNOTATION)
-    if not text or text == s.memory.last_request:
-        return None
-    memory = replace(s.memory, last_request=text)
-    request = parse_request(text)
-    if request is None:
-        message = f"{text!r} is not a request; write <verb>@<candidate hash>/<step>#<nonce> (kubectl solera does)"
-        return _decided(s, memory, "RequestRefused", message, "Warning")
-    candidate, rollout = memory.candidate, memory.rollout
-    if candidate is None or rollout is None or candidate.hash != request.candidate:
-        return _decided(
-            s, memory, "RequestRefused", f"{request.verb}: {request.candidate} is not the candidate", "Warning"
-        )
-    if request.verb == "abort":
-        return _reject(s.with_memory(memory), "Aborted", f"{candidate.version} was aborted by request")
-    step = 0 if s.progress is None else s.progress.step
-    if request.step != step:
-        message = f"promote: the rollout is at step {step + 1}, not {request.step + 1}; look again and repeat"
-        return _decided(s, memory, "RequestRefused", message, "Warning")
-    approved = tuple(sorted({*rollout.approved, step}))
-    memory = replace(memory, rollout=replace(rollout, approved=approved))
-    return _decided(s, memory, "Approved", f"step {step + 1} of {candidate.version} is approved")
+    return decided(s, replace(memory, stable=ref), "Adopted", message)
 
 
 def refuse_on_date(s: Situation) -> Decision | None:
@@ -87,7 +44,7 @@ def refuse_on_date(s: Situation) -> Decision | None:
     memory = replace(s.memory, stable=None, rollout=None).drain(stable, None)
     if memory.previous is not None:
         memory = replace(memory.drain(memory.previous.ref, memory.previous.since), previous=None)
-    return _decided(s, memory, "Refusing", f"{stable.version} retires; requests are refused from now on", "Warning")
+    return decided(s, memory, "Refusing", f"{stable.version} retires; requests are refused from now on", "Warning")
 
 
 def leave_candidate(s: Situation) -> Decision | None:
@@ -99,8 +56,8 @@ def leave_candidate(s: Situation) -> Decision | None:
         return None
     memory = replace(s.memory, candidate=None, rollout=None).drain(candidate, None)
     if s.target is None or s.target == stable:
-        return _decided(s, memory, "Withdrawn", f"{candidate.version} was withdrawn; {stable.version} serves")
-    return _decided(s, memory, "Replaced", f"{candidate.version} makes room for {s.target.version}")
+        return decided(s, memory, "Withdrawn", f"{candidate.version} was withdrawn; {stable.version} serves")
+    return decided(s, memory, "Replaced", f"{candidate.version} makes room for {s.target.version}")
 
 
 def settle_first(s: Situation) -> Decision | None:
@@ -108,7 +65,7 @@ def settle_first(s: Situation) -> Decision | None:
     if s.memory.stable is not None or s.target is None or not s.fully_serving(s.target):
         return None
     memory = replace(s.memory.keep(s.target), stable=s.target, candidate=None, rollout=None)
-    return _decided(s, _promoted(s, memory, s.target), "Serving", f"{s.target.version} serves: its first answer came")
+    return decided(s, _promoted(s, memory, s.target), "Serving", f"{s.target.version} serves: its first answer came")
 
 
 def accept_candidate(s: Situation) -> Decision | None:
@@ -120,13 +77,20 @@ def accept_candidate(s: Situation) -> Decision | None:
         return None
     if any(d.since is None and d.ref != target for d in memory.draining):
         return None
-    rollout = Rollout(f"{target.hash}-{int(s.now.timestamp())}", s.now)
+    rollout = Rollout(_rollout_id(s, target), s.now)
     memory = replace(memory.keep(target), candidate=target, rollout=rollout)
     if memory.previous is not None:
         previous, memory = memory.previous, replace(memory, previous=None)
         if previous.ref != target:
             memory = memory.drain(previous.ref, previous.since)
-    return _decided(s, memory, "RolloutStarted", f"{memory.stable.version} → {target.version} ({target.revision})")  # type: ignore[union-attr]
+    return decided(s, memory, "RolloutStarted", f"{memory.stable.version} → {target.version} ({target.revision})")  # type: ignore[union-attr]
+
+
+def _rollout_id(s: Situation, target: RevisionRef) -> str:
+    """Never that of the last rollout, whose step and evidence may still be around: a retry begins with nothing."""
+    second = int(s.now.timestamp())
+    last = s.memory.rollout
+    return f"{target.hash}-{second + (last is not None and last.id == f'{target.hash}-{second}')}"
 
 
 def rejection(s: Situation) -> Rejected | None:
@@ -143,38 +107,27 @@ def reject_candidate(s: Situation) -> Decision | None:
     if candidate is None or memory.rollout is None:
         return None
     if s.judgement is not None and s.judgement.fail:
-        return _reject(s, "RolledBack", f"{candidate.version} is rolled back: {s.judgement.reason}")
+        return reject(s, "RolledBack", f"{candidate.version} is rolled back: {s.judgement.reason}")
     version, seen = s.version_of(candidate), s.seen(candidate)
     patience = timedelta(minutes=30) if version is None else version.resolved.startup_timeout
     problems = [] if seen is None else [p.problem for p in seen.pods if p.problem]
     unscheduled = any(p.startswith("Unschedulable") for p in problems)
-    if s.progress is None and not unscheduled and s.now >= memory.rollout.started_at + patience:
+    begun = memory.rollout.clock(memory.rollout.started_at)
+    if s.progress is None and not unscheduled and not s.paused and s.now >= begun + patience:
         if s.fully_serving(candidate):
             return None
         why = f"no answer within startupTimeout ({format_duration(patience)})" + (
             f": {problems[0]}" if problems else ""
         )
-        return _reject(s, "RolledBack", f"{candidate.version} is rolled back: {why}")
+        return reject(s, "RolledBack", f"{candidate.version} is rolled back: {why}")
     held = memory.rollout.held_since
-    if held and memory.rollout.hold_reason in AWAY and s.now >= held + patience:
+    if held and memory.rollout.hold_reason in AWAY and not s.paused and s.now >= held + patience:
         why = f"{AWAY[memory.rollout.hold_reason]} since {format_time(held)}"
-        return _reject(s, "RolledBack", f"{candidate.version} is rolled back: {why}")
+        return reject(s, "RolledBack", f"{candidate.version} is rolled back: {why}")
     gate = s.gate
     if gate is not None and gate.inconclusive and s.intent.roll_back_when_inconclusive:
-        return _reject(s, "RolledBack", f"{candidate.version} is rolled back: {gate.message}")
+        return reject(s, "RolledBack", f"{candidate.version} is rolled back: {gate.message}")
     return None
-
-
-def _reject(s: Situation, reason: str, message: str) -> Decision:
-    candidate = s.memory.candidate
-    assert candidate is not None
-    version = s.version_of(candidate)
-    rejected = Rejected(
-        candidate.version, candidate.hash, s.now, message, "" if version is None else version.operational
-    )
-    others = tuple(r for r in s.memory.rejected if r.hash != candidate.hash)
-    memory = replace(s.memory, candidate=None, rejected=(*others, rejected)).drain(candidate, None)
-    return _decided(s, memory, reason, message, "Warning")
 
 
 def promote_candidate(s: Situation) -> Decision | None:
@@ -199,7 +152,7 @@ def promote_candidate(s: Situation) -> Decision | None:
         rejected=tuple(r for r in memory.rejected if r.hash != candidate.hash),
     )
     message = f"{candidate.version} carries all traffic; {stable.version} stays warm until {format_time(until)}"
-    return _decided(s, _promoted(s, memory, candidate), "Promoted", message)
+    return decided(s, _promoted(s, memory, candidate), "Promoted", message)
 
 
 def _promoted(s: Situation, memory: Memory, ref: RevisionRef) -> Memory:
@@ -221,7 +174,7 @@ def roll_back_promoted(s: Situation) -> Decision | None:
     memory = replace(
         memory, stable=previous.ref, previous=None, promoted=promoted, rejected=(*memory.rejected, rejected)
     )
-    return _decided(s, memory.drain(stable, None), "RolledBack", message, "Warning")
+    return decided(s, memory.drain(stable, None), "RolledBack", message, "Warning")
 
 
 def release_previous(s: Situation) -> Decision | None:
@@ -230,7 +183,7 @@ def release_previous(s: Situation) -> Decision | None:
     if previous is None or s.now < previous.until:
         return None
     memory = replace(s.memory, previous=None).drain(previous.ref, previous.since)
-    return _decided(s, memory, "Released", f"{previous.ref.version} is no longer kept warm")
+    return decided(s, memory, "Released", f"{previous.ref.version} is no longer kept warm")
 
 
 CHAIN: tuple[Policy, ...] = (

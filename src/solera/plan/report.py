@@ -232,7 +232,8 @@ def _retirement(s: Situation) -> Iterator[Finding]:
         yield Finding(ConditionType.RETIREMENT_HELD, True, "Hold", words)
         return
     rejected = rejection(s)
-    why = f": {rejected.reason}" if rejected else f": the rollout to {s.effective} is not finished"
+    unfinished = "is paused" if s.paused else "is not finished"
+    why = f": {rejected.reason}" if rejected else f": the rollout to {s.effective} {unfinished}"
     words = f"{stable.version} should have retired at {date} and keeps serving{why}"
     yield Finding(
         ConditionType.RETIREMENT_OVERDUE, True, "SuccessorRejected" if rejected else "SuccessorNotReady", words

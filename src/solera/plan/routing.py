@@ -38,8 +38,11 @@ def _planned(s: Situation) -> tuple[int, Progress | None]:
         return 0, s.progress
     if s.progress is None:
         ready = s.fully_serving(candidate) and blocked(s) is None and not s.observation.hostname_conflicts
+        ready = ready and not s.paused
         return (s.steps[0].weight, Progress(rollout.id, 0, s.now, s.steps[0].weight)) if ready else (0, None)
     assert s.step is not None
+    if s.paused:  # what the candidate has lost meanwhile it gets again when the rollout goes on
+        return min(s.step.weight, s.live.get(candidate.revision, 0)), s.progress
     gate = s.gate
     in_force = s.live.get(candidate.revision) == s.step.weight and s.route_in_force
     if gate is not None and gate.open and in_force and not s.at_last_step and s.fully_serving(candidate):

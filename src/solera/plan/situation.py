@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from solera.api.defaults import ResolvedStep
 from solera.api.scalars import parse_time
 from solera.plan.children import cannot_be_rendered
-from solera.plan.gates import Gate, StepEvidence, step_gate
+from solera.plan.gates import Gate, StepEvidence, paused_gate, step_gate
 from solera.plan.intent import Intent, VersionIntent
 from solera.plan.lifecycle import effective_version, may_start, refuses
 from solera.plan.memory import PROGRESS_ANNOTATION, Memory, Progress, RevisionRef, parse_progress
@@ -60,6 +60,12 @@ class Situation:
         return self.steps[min(self.progress.step, len(self.steps) - 1)]
 
     @property
+    def paused(self) -> bool:
+        """True while a person keeps the rollout in progress where it is."""
+        rollout = self.memory.rollout
+        return self.memory.candidate is not None and rollout is not None and rollout.paused_at is not None
+
+    @property
     def at_last_step(self) -> bool:
         """True when no further step is planned."""
         return self.progress is not None and self.progress.step >= len(self.steps) - 1
@@ -93,13 +99,15 @@ class Situation:
         """The gate of the step in force, None without one."""
         if self.memory.candidate is None or self.memory.rollout is None or self.progress is None:
             return None
-        index = min(self.progress.step, len(self.steps) - 1)
+        index, rollout = min(self.progress.step, len(self.steps) - 1), self.memory.rollout
+        if rollout.paused_at is not None:
+            return paused_gate(self.steps, index, rollout.paused_at, rollout.paused_by)
         return step_gate(
             self.steps,
             index,
-            self.progress.since,
+            rollout.clock(self.progress.since),
             self.now,
-            index in self.memory.rollout.approved,
+            index in rollout.approved,
             self.step_evidence,
             self.judgement,
         )

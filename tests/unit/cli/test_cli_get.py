@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from solera.cli.connect import Connection, Target
 from solera.cli.flags import Environment
 from solera.cli.kubectl import cli
+from unit.cli.apiserver import Twin, unreachable
 from unit.cli.objects import (
     GUARDRAILS,
     NOW,
@@ -25,7 +26,6 @@ from unit.cli.objects import (
     waiting_for_approval,
     weights,
 )
-from unit.cli.twin import Twin, unreachable
 
 
 class Terminal:

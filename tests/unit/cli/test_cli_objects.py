@@ -12,7 +12,7 @@ from solera.api import metadata
 from solera.api.llmdeployment import PLURAL, parse
 from solera.api.status import State, Verdict
 from solera.cli import client, reading
-from solera.plan import gates, policies, report, requests
+from solera.plan import gates, policies, report, requests, verbs
 from unit.cli.test_cli_explain import CASES
 
 
@@ -30,7 +30,8 @@ def test_the_names_that_both_sides_write_are_the_same() -> None:
     ("module", "words"),
     [
         (gates, {"WaitingForApproval"}),
-        (policies, {"RequestRefused", "Approved", "Aborted", "RolledBack", "Withdrawn", "Replaced"}),
+        (policies, {"RolledBack", "Withdrawn", "Replaced"}),
+        (verbs, {"RequestRefused", "Approved", "Aborted", "Paused", "Resumed", "Retried"}),
         (report, {"RolledBack"}),
     ],
 )

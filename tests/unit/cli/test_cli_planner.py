@@ -74,7 +74,8 @@ def test_an_abort_of_what_is_no_longer_the_candidate_is_refused() -> None:
     t.twin.on_patch = overtaken
     result = t.run("abort", "support-assistant")
     assert result.exit_code == 5
-    assert result.stderr == f"Error: abort support-assistant: {V2['hash']} is not the candidate\n"
+    stands = f"no rollout is in progress, v2 ({V2['hash']}) carries the traffic"
+    assert result.stderr == f"Error: abort support-assistant: {V2['hash']} is not the candidate: {stands}\n"
     assert asked == [f"abort@{V2['hash']}/2#1a2b3c4d"]
 
 

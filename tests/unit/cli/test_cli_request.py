@@ -8,9 +8,9 @@ import pytest
 from solera.cli import kubectl, request
 from solera.cli.errors import Unreachable
 from solera.plan.requests import parse_request
+from unit.cli.apiserver import Sent
 from unit.cli.objects import NOW, V1, V2, ago, at_rest, llmd, rolling, waiting_for_approval, weights
 from unit.cli.test_cli_get import Terminal
-from unit.cli.twin import Sent
 
 TOKEN = "promote@b7d3m8xz/2#1a2b3c4d"
 

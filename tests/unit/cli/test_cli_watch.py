@@ -12,9 +12,9 @@ from solera.cli.errors import Unreachable
 from solera.cli.flags import Environment
 from solera.cli.kubectl import cli
 from solera.cli.watching import Kind, Watcher
+from unit.cli.apiserver import Twin
 from unit.cli.objects import NOW, V2, at_rest, llmd, rolling, waiting_for_approval
 from unit.cli.test_cli_get import Terminal
-from unit.cli.twin import Twin
 
 Act = Callable[[Twin], None]
 
