@@ -24,7 +24,8 @@ OPERATOR_UID = 65532
 
 
 def operator_pids() -> list[int]:
-    """The operator's processes, told by their user and command line."""
+    """The operator's processes in this lab, told by their control group, user and command line: another lab may run beside it."""
+    lab = f":/{os.environ.get('SOLERA_LAB_NETNS', 'solera-lab')}/"
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -32,9 +33,10 @@ def operator_pids() -> list[int]:
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
             owner = entry.stat().st_uid
+            group = (entry / "cgroup").read_text()
         except OSError:
             continue
-        if owner == OPERATOR_UID and b"operator" in words and b"/etc/solera/config.yaml" in words:
+        if lab in group and owner == OPERATOR_UID and b"operator" in words and b"/etc/solera/config.yaml" in words:
             found.append(int(entry.name))
     return found
 
