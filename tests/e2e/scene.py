@@ -1,10 +1,15 @@
-"""One LLMDeployment under live traffic, with its resource and route watched."""
+"""One LLMDeployment under live traffic, with its resource and route watched, and the hands that break it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import json
+import os
+import signal
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +20,121 @@ from lab.traffic import Plan, Traffic, running
 from lab.traffic_record import Record, read_records
 
 NAME = "chat"
+CHILDREN = "pods,deployments,services,controllerrevisions"
+OF_NAME = "solera.dev/llmdeployment=" + NAME
 
 
 class Scene(Life):
-    """A life in a namespace of its own, with the versions that it may serve and the file of its answers."""
+    """A life in a namespace of its own, with the versions that it may serve and the file of its answers.
 
-    def __init__(self, space: str, answers: Path, versions: list[Object], rollout: Object) -> None:
+    ``template`` is what every version has in common, on top of what ``live.llmdeployment`` gives.
+    """
+
+    def __init__(
+        self, space: str, answers: Path, versions: list[Object], rollout: Object, template: Object | None = None
+    ) -> None:
         super().__init__(NAME, space)
-        self.answers, self.versions, self.rollout = answers, versions, rollout
+        self.answers, self.versions, self.rollout, self.template = answers, versions, rollout, template or {}
         self.traffic: Traffic | None = None
 
     def condition(self, kind: str) -> Object:
         return live.condition(self.resource.last, kind)
 
     def serve(self, version: str, **template: Any) -> None:
+        template = {**self.template, **template}
         live.apply(live.llmdeployment(NAME, self.space, version, self.versions, self.rollout, template))
 
     def alone(self, version: str) -> bool:
         """This version carries everything and nothing else is left."""
         if self.weights() != {version: 100} or self.stable() != version or self.status.get("state") != "Idle":
             return False
-        kinds = "pods,deployments,services,controllerrevisions"
-        found = live.items(kinds, self.space, "solera.dev/llmdeployment=" + NAME)
+        found = live.items(CHILDREN, self.space, OF_NAME)
         return {o["metadata"]["labels"]["solera.dev/version"] for o in found} == {version}
+
+    def events(self) -> list[str]:
+        """What was decided, in order."""
+        return [entry["event"] for entry in self.status.get("history") or ()]
+
+    def child(self, version: str) -> str:
+        """The name that the children of a version's newest revision share."""
+        return f"{NAME}-{version}-{next(h for h, v in reversed(self.hashes.items()) if v == version)}"
+
+    def pods(self, version: str) -> list[Object]:
+        return live.items("pods", self.space, f"{OF_NAME},solera.dev/version={version}")
+
+    def kill(self, version: str) -> float:
+        """SIGKILL to the engines of a version, as the kernel does it when memory is short. Returns when."""
+        for pod in self.pods(version):
+            for status in pod["status"]["containerStatuses"]:
+                for pid in processes_of(status["containerID"]):
+                    os.kill(pid, signal.SIGKILL)
+        return time.time()
+
+    def put_faults(self, version: str, **faults: Any) -> float:
+        """Change what is wrong with the simulated engines of a version while they run. Returns when."""
+        for pod in self.pods(version):
+            url = f"http://{pod['status']['podIP']}:8000/faults"
+            request = urllib.request.Request(url, json.dumps(faults).encode(), method="PUT")
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                assert answer.status == 200
+        return time.time()
+
+    def patch(self, kind: str, name: str, patch: Object) -> float:
+        """Another hand changes a child. Returns when that was done."""
+        live.kubectl(
+            *("patch", kind, name, "-n", self.space, "--type=merge", "--field-manager=hand", "-p", json.dumps(patch))
+        )
+        return time.time()
+
+    def delete(self, kind: str, name: str, *how: str) -> float:
+        """Another hand deletes an object. Returns when that was asked for."""
+        began = time.time()
+        live.kubectl("delete", kind, name, "-n", self.space, "--wait=false", *how)
+        return began
 
     def records(self) -> list[Record]:
         return list(read_records(self.answers))
 
     def lost(self) -> list[str]:
-        return [f"{r.outcome} {r.status} {r.error} {r.revision}" for r in self.records() if r.lost]
+        return told(r for r in self.records() if r.lost)
+
+    def unanswered(self) -> list[Record]:
+        """Every request that did not get its answer: lost ones, and those that the gateway itself refused."""
+        return [r for r in self.records() if r.lost or r.outcome == "client_error"]
+
+    def weights_between(self, since: float, until: float) -> list[dict[str, int]]:
+        """The weights that were in force at any time from ``since`` to ``until``, in order, without repetition."""
+        before = [route for at, route in self.route.seen if at <= since][-1:]
+        within = [route for at, route in self.route.seen if since < at <= until]
+        out: list[dict[str, int]] = []
+        for found in map(self.by_version, before + within):
+            if not out or out[-1] != found:
+                out.append(found)
+        return out
+
+
+def told(records: Iterable[Record]) -> list[str]:
+    return [f"{r.sent:.2f}..{r.done:.2f} {r.outcome} {r.status} {r.error} {r.revision}" for r in records]
+
+
+def processes_of(container: str) -> list[int]:
+    """The processes of one container (``containerd://ID``) on this machine, by the name of its control group."""
+    name, found = container.rpartition("/")[2], []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and name in (entry / "cgroup").read_text():
+                found.append(int(entry.name))
+    return found
 
 
 @contextlib.asynccontextmanager
 async def living(
-    scene: Scene, first: str, rate: float = 30.0, seconds: float = 600.0, stream_share: float = 0.25
+    scene: Scene,
+    first: str,
+    rate: float = 30.0,
+    seconds: float = 600.0,
+    stream_share: float = 0.25,
+    patience: float = 15.0,  # seconds that a client waits for its answer
 ) -> AsyncIterator[Scene]:
     """``first`` serves and traffic flows when the block begins; every answer is in the file when it ends."""
     scene.serve(first)
@@ -58,7 +144,7 @@ async def living(
         host=scene.host,
         rate=rate,
         duration=seconds,
-        timeout=15,
+        timeout=patience,
         prompt_length=150,
         stream_share=stream_share,
     )
