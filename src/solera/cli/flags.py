@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from solera.cli.client import Client
-from solera.cli.connect import Connection, Target, connect
+from solera.cli.cluster.client import Client
+from solera.cli.cluster.connect import Connection, Target, connect
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,17 @@ from typing import Any
 import click
 
 from solera import __version__
-from solera.cli import output, request, who
-from solera.cli.client import Client, Object
-from solera.cli.connect import Target
+from solera.cli.cluster import request, who
+from solera.cli.cluster.client import Client, Object
+from solera.cli.cluster.connect import Target
+from solera.cli.cluster.request import Outcome, Request
+from solera.cli.cluster.watching import Watcher
 from solera.cli.errors import EXIT_INTERRUPTED, NothingToDo, Refused, TimedOut
-from solera.cli.explain import explain as explain_object
 from solera.cli.flags import Environment, Seconds, connection_flags, json_flag
-from solera.cli.reading import read
-from solera.cli.request import Outcome, Request
-from solera.cli.view import Deployment
-from solera.cli.watching import Watcher
+from solera.cli.views import output
+from solera.cli.views.explain import explain as explain_object
+from solera.cli.views.reading import read
+from solera.cli.views.view import Deployment
 
 EPILOG = """
 Exit codes: 0 done, 1 error, 2 wrong usage, 3 not found, 4 nothing to do, 5 refused, 124 no answer in time, 130 interrupted.
@@ -63,7 +64,7 @@ def get(
     """List LLMDeployments, or show one in full."""
     if name and all_namespaces:
         raise click.UsageError("a NAME is in one namespace: use -n instead of -A")
-    from solera.cli import screen  # noqa: PLC0415 - only this verb draws, and drawing is slow to import
+    from solera.cli.views import screen  # noqa: PLC0415 - only this verb draws, and drawing is slow to import
 
     client, namespace = env.open(target)
     scope = None if all_namespaces else namespace

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from kubernetes.config import incluster_config
 
-from solera.cli import connect as module
-from solera.cli.client import Client
-from solera.cli.connect import Target, connect
+from solera.cli.cluster import connect as module
+from solera.cli.cluster.client import Client
+from solera.cli.cluster.connect import Target, connect
 from solera.cli.errors import CliError, Conflict, Expired, NotFound, Refused, Unreachable
 from unit.cli.objects import at_rest, llmd
 

@@ -8,8 +8,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from solera.cli import errors, output
-from solera.cli.reading import read
+from solera.cli import errors
+from solera.cli.views import output
+from solera.cli.views.reading import read
 from unit.cli.objects import V2, at_rest, llmd, waiting_for_approval
 from unit.cli.test_cli_explain import CASES
 from unit.cli.test_cli_get import Terminal

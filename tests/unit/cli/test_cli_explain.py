@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solera.cli.explain import explain
-from solera.cli.reading import read
+from solera.cli.views.explain import explain
+from solera.cli.views.reading import read
 from unit.cli.objects import (
     GUARDRAILS,
     NOW,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from solera.cli.connect import Connection, Target
+from solera.cli.cluster.connect import Connection, Target
 from solera.cli.flags import Environment
 from solera.cli.kubectl import cli
 from unit.cli.apiserver import Twin, unreachable

@@ -11,7 +11,8 @@ import pytest
 from solera.api import metadata
 from solera.api.llmdeployment import PLURAL, parse
 from solera.api.status import State, Verdict
-from solera.cli import client, reading
+from solera.cli.cluster import client
+from solera.cli.views import reading
 from solera.plan import gates, policies, report, requests, verbs
 from unit.cli.test_cli_explain import CASES
 

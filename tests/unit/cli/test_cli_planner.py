@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from solera.cli import times
-from solera.cli.explain import explain
+from solera.cli.views import times
+from solera.cli.views.explain import explain
 from solera.plan.plan import plan
 from solera.plan.types import Observation, Owner
 from unit.cli.objects import NOW, V1, V2, at_rest, llmd, rolling, waiting_for_approval

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from solera.cli import kubectl, request
+from solera.cli import kubectl
+from solera.cli.cluster import request
 from solera.cli.errors import Unreachable
 from solera.plan.requests import parse_request
 from unit.cli.apiserver import Sent

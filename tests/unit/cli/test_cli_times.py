@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solera.cli import times
+from solera.cli.views import times
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from solera.cli.client import Client
+from solera.cli.cluster.client import Client
+from solera.cli.cluster.watching import Kind, Watcher
 from solera.cli.errors import Unreachable
 from solera.cli.flags import Environment
 from solera.cli.kubectl import cli
-from solera.cli.watching import Kind, Watcher
 from unit.cli.apiserver import Twin
 from unit.cli.objects import NOW, V2, at_rest, llmd, rolling, waiting_for_approval
 from unit.cli.test_cli_get import Terminal

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from solera import __version__
-from solera.cli.client import CONNECT_SECONDS, READ_SECONDS, Object, Transport
+from solera.cli.cluster.client import CONNECT_SECONDS, READ_SECONDS, Object, Transport
 from solera.cli.errors import CliError, Unreachable
 
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")

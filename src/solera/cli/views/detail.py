@@ -8,9 +8,9 @@ from datetime import datetime
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from solera.cli import times
-from solera.cli.table import colour, coloured, grid, state
-from solera.cli.view import Deployment, Guardrail, Ref, Version
+from solera.cli.views import times
+from solera.cli.views.table import colour, coloured, grid, state
+from solera.cli.views.view import Deployment, Guardrail, Ref, Version
 
 HISTORY_LINES = 8
 REVISION_CHARACTERS = 12

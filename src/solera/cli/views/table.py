@@ -9,8 +9,8 @@ from datetime import datetime
 from rich.table import Table
 from rich.text import Text
 
-from solera.cli import times
-from solera.cli.view import Deployment
+from solera.cli.views import times
+from solera.cli.views.view import Deployment
 
 HEADERS = ("NAME", "READY", "STABLE", "CANDIDATE", "WEIGHT", "STATE", "NEXT", "AGE")
 WIDE_HEADERS = ("STEP", "OBSERVED", "GUARDRAILS", "MODEL", "TEAM", "MESSAGE")

@@ -13,10 +13,10 @@ from enum import StrEnum
 
 import click
 
-from solera.cli.client import Client, Object
+from solera.cli.cluster.client import Client, Object
 from solera.cli.errors import Conflict, NothingToDo, Unreachable
-from solera.cli.reading import REQUEST_ANNOTATION, read
-from solera.cli.view import Deployment, Event
+from solera.cli.views.reading import REQUEST_ANNOTATION, read
+from solera.cli.views.view import Deployment, Event
 
 POLL_SECONDS = 0.5
 WRITE_TRIES = 5

@@ -12,11 +12,11 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from solera.cli import output, table
-from solera.cli.detail import detail
+from solera.cli.cluster.watching import Change, Kind, Watcher
 from solera.cli.errors import NotFound
-from solera.cli.view import Deployment
-from solera.cli.watching import Change, Kind, Watcher
+from solera.cli.views import output, table
+from solera.cli.views.detail import detail
+from solera.cli.views.view import Deployment
 
 Clock = Callable[[], datetime]
 

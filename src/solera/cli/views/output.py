@@ -11,10 +11,10 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
-from solera.cli import times
-from solera.cli.explain import Explanation
-from solera.cli.request import Outcome
-from solera.cli.view import Deployment
+from solera.cli.cluster.request import Outcome
+from solera.cli.views import times
+from solera.cli.views.explain import Explanation
+from solera.cli.views.view import Deployment
 
 API_VERSION = "cli.solera.dev/v1"
 

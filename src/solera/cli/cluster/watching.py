@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from solera.cli.client import Client, Object
+from solera.cli.cluster.client import Client, Object
 from solera.cli.errors import CliError, Expired, Unreachable
-from solera.cli.reading import read
-from solera.cli.view import Deployment
+from solera.cli.views.reading import read
+from solera.cli.views.view import Deployment
 
 BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from solera.cli.client import GROUP, PLURAL, Client
+from solera.cli.cluster.client import GROUP, PLURAL, Client
 from solera.cli.errors import CliError
 
 VERB = "promote"

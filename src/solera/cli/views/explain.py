@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from solera.cli import times
-from solera.cli.reading import Manifest, read
-from solera.cli.view import Condition, Deployment, Guardrail, Version
+from solera.cli.views import times
+from solera.cli.views.reading import Manifest, read
+from solera.cli.views.view import Condition, Deployment, Guardrail, Version
 
 FRESH = timedelta(seconds=10)
 """An object younger than this may simply not have been looked at yet."""

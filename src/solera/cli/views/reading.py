@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from solera.cli import times
-from solera.cli.view import Condition, Deployment, Event, Guardrail, Ref, Rejected, Rollout, Version, Weight
+from solera.cli.views import times
+from solera.cli.views.view import Condition, Deployment, Event, Guardrail, Ref, Rejected, Rollout, Version, Weight
 
 Manifest = Mapping[str, Any]
 REQUEST_ANNOTATION = "solera.dev/request"
