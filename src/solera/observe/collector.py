@@ -15,7 +15,7 @@ from typing import Any
 
 from solera.config import DIRECT, Probe
 from solera.kinds import Key
-from solera.observe.followed import PROBE, Followed, Try, Unit, errors, unmeasurable
+from solera.observe.followed import PROBE, Followed, Try, Unit, errors, unmeasurable, unreachable
 from solera.observe.metrics import MetricSource, SourceResult, Target
 from solera.observe.probe import Prober, ProbeResult, ProbeTarget
 from solera.observe.wanted import Request, request_of
@@ -81,6 +81,7 @@ class Collector:
         known.request = request
         units = set(self._units(request))
         known.results = {unit: result for unit, result in known.results.items() if unit in units}
+        known.gave &= units
         known.due = {unit: at for unit, at in known.due.items() if unit in units}
         # A pod that is no longer probed stays answered, until its container ends.
         known.tries = {uid: one for uid, one in known.tries.items() if one.started == request.alive.get(uid, _GONE)}
@@ -103,6 +104,13 @@ class Collector:
         """Metric source to why it cannot be read now, and ``Probe`` to why a healthy pod gives no completion."""
         known = self._followed.get(key)
         return errors(known) if known else {}
+
+    def unreachable(self, key: Key) -> Mapping[str, str]:
+        """Source as the ledger names it to why its newest look told nothing of a revision."""
+        known = self._followed.get(key)
+        kinds = {DIRECT: "engine"} | dict.fromkeys(self._gateways, "gateway")
+        found = unreachable(known).items() if known else ()
+        return {kinds.get(name, "prometheus"): f"{name}: {why}" for name, why in found}
 
     def unmeasurable(self, key: Key) -> Mapping[str, str]:
         """Guardrail to why none of its sources can measure it."""
@@ -182,12 +190,16 @@ class Collector:
             result = SourceResult(errors={uid or name: f"Failed: {type(error).__name__}: {error}"})
         if self._followed.get(key) is not known or unit not in self._units(known.request):
             return
-        before = self.errors(key), self.unmeasurable(key)
+        before = self._troubles(key)
         counted = known.pending.add(result.readings)
         known.results[unit] = replace(result, readings=())
+        known.gave = known.gave | {unit} if result.readings else known.gave - {unit}
         self._tell(key, known)
-        if counted or before != (self.errors(key), self.unmeasurable(key)):
+        if counted or before != self._troubles(key):
             self._on_news(key)
+
+    def _troubles(self, key: Key) -> tuple[Mapping[str, str], ...]:
+        return self.errors(key), self.unreachable(key), self.unmeasurable(key)
 
     @staticmethod
     def _as_known(known: Followed, target: Target) -> Target:

@@ -30,11 +30,16 @@ class Try:
 
 @dataclass(slots=True)
 class Followed:
-    """What is known about one LLMDeployment. ``told`` are the errors that the log has heard of."""
+    """What is known about one LLMDeployment.
+
+    ``results`` are the newest looks, without their readings; ``gave`` the units whose newest look gave any. ``told`` are the errors that the
+    log has heard of.
+    """
 
     request: Request = field(default_factory=Request)
     pending: Pending = field(default_factory=Pending)
     results: dict[Unit, SourceResult] = field(default_factory=dict)
+    gave: set[Unit] = field(default_factory=set)
     due: dict[Unit, datetime] = field(default_factory=dict)
     tries: dict[str, Try] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
@@ -49,6 +54,33 @@ def errors(known: Followed) -> dict[str, str]:
     texts[PROBE] = [one.problem for _, one in sorted(known.tries.items()) if one.problem is not None]
     more = {name: f" (and {len(of) - 1} more like it)" if len(of) > 1 else "" for name, of in texts.items()}
     return {name: f"{of[0]}{more[name]}" for name, of in texts.items() if of}
+
+
+def unreachable(known: Followed) -> dict[str, str]:
+    """Source to why its newest look told nothing at all of a revision whose pods should answer.
+
+    One pod of several that cannot be read is no reason: the others speak for the revision.
+    """
+    uids = {t.instance for t in known.request.targets}
+    whole: dict[str, str] = {}
+    by_pod: dict[str, dict[str, str]] = {}
+    for (name, uid), result in sorted(known.results.items()):
+        reasons = dict(result.errors)
+        if uid and not reasons and result.unmeasurable and (name, uid) not in known.gave:
+            reasons = {uid: next(iter(result.unmeasurable.values()))}  # it answers, but no longer with what it counted
+        by_pod.setdefault(name, {}).update((of, text) for of, text in reasons.items() if of in uids)
+        of_source = [text for of, text in sorted(reasons.items()) if of not in uids]
+        if of_source and (name, uid) not in known.gave:  # one gateway of several is like one pod of several
+            whole[name] = of_source[0]
+    expected: dict[str, list[str]] = {}
+    for target in known.request.targets:
+        if target.expected:
+            expected.setdefault(target.revision, []).append(target.instance)
+    for name, reasons in by_pod.items():
+        silent = [pods for pods in expected.values() if all(pod in reasons for pod in pods)]
+        if silent:
+            whole.setdefault(name, reasons[silent[0][0]])
+    return whole
 
 
 def unmeasurable(known: Followed, names: Sequence[str], declared: Collection[str]) -> dict[str, str]:

@@ -46,8 +46,8 @@ class Evidence(Protocol):
     def answered(self, key: Key) -> Collection[str]:
         """Uids of the pods that gave a real completion."""
 
-    def errors(self, key: Key) -> Mapping[str, str]:
-        """Metric source to why it cannot be read."""
+    def unreachable(self, key: Key) -> Mapping[str, str]:
+        """Source as the ledger names it to why its newest look told nothing of a revision."""
 
     def unmeasurable(self, key: Key) -> Mapping[str, str]:
         """Guardrail to why no source can measure it."""
@@ -97,7 +97,7 @@ class Observer:
             ledger=self._ledger(key, obj, route, record, now),
             record=record,
             record_written_at=_written_at(record),
-            unreachable=self._evidence.errors(key),
+            unreachable=self._evidence.unreachable(key),
             unmeasurable=self._evidence.unmeasurable(key),
             name_taken=tuple(self._foreign(key, owner)),
             hostname_conflicts=self._store.rivals(key),

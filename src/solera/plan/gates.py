@@ -89,7 +89,8 @@ def step_gate(
     step = steps[index]
     name = step_name(steps, index)
     ready_at = since + step.min_duration
-    silent = judgement is not None and judgement.no_data and now < ready_at  # the first readings are still to come
+    # The first readings are still to come; that there are none any more is told at once.
+    silent = judgement is not None and judgement.no_data and not judgement.fell_silent and now < ready_at
     if judgement is not None and judgement.hold and not silent:
         return _late(step, since, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True))
     if now < ready_at:

@@ -229,5 +229,11 @@ def _judgement(
         specs = tuple(replace(g, max_ratio=None, ratio_requires_pass=False) for g in specs if g.limit is not None)
     if ledger is None or ledger.rollout_id != rollout.id or not specs:
         return (), Judgement(fail=False, hold=False, passed=False, no_data=True, reason="no evidence yet")
-    verdicts = judge(specs, ledger, false_rollback=intent.false_rollback, false_promotion=intent.false_promotion)
+    verdicts = judge(
+        specs,
+        ledger,
+        false_rollback=intent.false_rollback,
+        false_promotion=intent.false_promotion,
+        unreachable=observation.unreachable,
+    )
     return verdicts, conclude(verdicts, specs)

@@ -67,7 +67,8 @@ class Observation:
     ``custom_resource`` is the raw LLMDeployment. ``name_taken`` lists the objects that carry a child's name but belong to another
     owner ("Deployment/x is controlled by uid ..."). ``hostname_conflicts`` lists "host is claimed by ns/name (older)".
     ``ledger`` is None when no evidence was ever collected for the present rollout. ``record`` is the live RolloutRecord.
-    ``record_written_at`` is when the record's data was last written. ``unreachable`` maps a metric source to its error.
+    ``record_written_at`` is when the record's data was last written. ``unreachable`` maps a source of the ledger to why its newest
+    look told nothing of a revision.
     """
 
     now: datetime

@@ -15,7 +15,7 @@ whole, the rest on the rollout from each later step on. The mixture of fixed wei
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -32,6 +32,9 @@ _WORST_FIRST = (FAIL, SHARED_INCIDENT, NO_DATA, CONTINUE, PASS)
 STALE_AFTER = timedelta(minutes=3)
 """Without a valid reading for this long nothing is known about now: no Pass, and no Continue that looks like progress."""
 
+BLIND_AFTER = timedelta(seconds=5)
+"""The same for a source that is known to be unreachable: two scrapes a second apart may fail, but nothing is decided on what was before."""
+
 BAD_TO_PASS = 15.0
 """Bad events due at the limit when the test for Pass is tightest: the median at half the limit is then near its minimum."""
 
@@ -43,7 +46,6 @@ WHOLE_ROLLOUT = 0.8
 
 CLEARLY_WORSE = 2.0
 """Where stable breaks the limit too and no ``max_ratio`` is set: how much worse than stable a candidate must be shown to be."""
-
 
 TYPICAL_LIMIT = 0.01
 """Where the interval is made tightest when there is no limit."""
@@ -97,13 +99,14 @@ class GuardrailVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What all verdicts together ask for. ``fail`` wins over ``hold``, ``hold`` over ``passed``."""
+    """What all verdicts together ask for. ``fail`` wins over ``hold``, ``hold`` over ``passed``. ``fell_silent``: there were data before."""
 
     fail: bool
     hold: bool
     passed: bool
     no_data: bool
     reason: str
+    fell_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +123,12 @@ def judge(
     *,
     false_rollback: float,
     false_promotion: float,
+    unreachable: Mapping[str, str] | None = None,
     intervals: bool = True,
 ) -> tuple[GuardrailVerdict, ...]:
     """One verdict per guardrail, in the order of ``specs``; the risks are probabilities over the whole rollout.
 
-    Without ``intervals`` no roots are sought: ``low`` and ``high`` are None, the verdicts are the same.
+    ``unreachable`` maps a source of the ledger to why its newest look told nothing. Without ``intervals`` no roots are sought: ``low`` and ``high`` are None, the verdicts are the same.
 
     Raises:
         GuardrailError: a limit, ratio, action or risk that makes no test.
@@ -139,7 +143,8 @@ def judge(
     for spec in specs:
         sources = ledger.sources(ledger.candidate, spec.name)
         levels = _Levels(math.log(max(tests, 1) * max(len(sources), 1) / false_rollback), -math.log(false_promotion))
-        found = [_in_source(spec, ledger, source, levels, intervals=intervals) for source in sources or ("",)]
+        why = {"": "; ".join((unreachable or {}).values())} | dict(unreachable or {})
+        found = [_in_source(spec, ledger, s, levels, why.get(s), intervals=intervals) for s in sources or ("",)]
         verdicts.append(min(found, key=lambda v: _WORST_FIRST.index(v.verdict)))
     return tuple(verdicts)
 
@@ -162,7 +167,8 @@ def conclude(verdicts: Sequence[GuardrailVerdict], specs: Sequence[GuardrailSpec
             open_.append(line)
     passed = not (failed or held or silent or open_)
     lines = failed or [*held, *silent] or open_ or [f"{len(acting)} of {len(acting)} guardrails pass"]
-    return Judgement(bool(failed), bool(held or silent), passed, bool(silent), "; ".join(lines))
+    fell_silent = any(v is not None and v.verdict == NO_DATA and v.samples > 0 for _, v in acting)
+    return Judgement(bool(failed), bool(held or silent), passed, bool(silent), "; ".join(lines), fell_silent)
 
 
 def _check(spec: GuardrailSpec) -> None:
@@ -176,7 +182,7 @@ def _check(spec: GuardrailSpec) -> None:
 
 
 def _in_source(
-    spec: GuardrailSpec, ledger: Ledger, source: str, levels: _Levels, *, intervals: bool
+    spec: GuardrailSpec, ledger: Ledger, source: str, levels: _Levels, blind: str | None, *, intervals: bool
 ) -> GuardrailVerdict:
     steps = ledger.steps(source, ledger.candidate, spec.name)
     whole = _sum(steps)
@@ -198,7 +204,7 @@ def _in_source(
             reason = f"{over}, but stable breaks it too in the same intervals: {text.counts(stable)}"
         else:
             verdict, reason = FAIL, over
-    elif silence := text.silence(ledger, source, spec.name, whole, STALE_AFTER):
+    elif silence := text.silence(ledger, source, spec.name, whole, BLIND_AFTER if blind else STALE_AFTER, blind):
         verdict, reason = NO_DATA, silence
     else:
         open_ = _not_shown(spec, whole, pairing, levels.promotion)

@@ -35,14 +35,22 @@ def against_stable(pairing: Pairing) -> str:
     return f"{ratio:.3g} times the share of stable in the same intervals, {counts(stable)}"
 
 
-def silence(ledger: Ledger, source: str, guardrail: str, whole: Counter, stale_after: timedelta) -> str | None:
-    """Why nothing is known, or None when enough is: never measured, no requests yet, or a source that fell silent."""
+def silence(
+    ledger: Ledger, source: str, guardrail: str, whole: Counter, stale_after: timedelta, blind: str | None = None
+) -> str | None:
+    """Why nothing is known, or None when enough is: never measured, no requests yet, or a source that fell silent.
+
+    ``blind`` is why the newest look at the source told nothing.
+    """
     read_at = ledger.read_at.get((source, ledger.candidate, guardrail))
+    why = f" ({blind})" if blind else ""
     if read_at is None:
-        return "no source has measured this for the candidate" + _refusals(ledger)
+        return f"no source has measured this for the candidate{why}{_refusals(ledger)}"
     quiet = ledger.now - read_at
     if quiet > stale_after:
-        return f"no valid reading from {source} for {duration(quiet)}, before that {counts(whole)}" + _refusals(ledger)
+        return (
+            f"no valid reading from {source} for {duration(quiet)}{why}, before that {counts(whole)}{_refusals(ledger)}"
+        )
     if not whole.total:
         return f"{source} has counted no requests of the candidate"
     return None

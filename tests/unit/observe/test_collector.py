@@ -1,5 +1,6 @@
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -33,6 +34,8 @@ class Reader:
         self.unmeasurable = {}
         self.waits = {}
         self.raises = None
+        self.silent = False
+        self.partly = False
 
     async def read(self, targets, guardrails, now):
         uids = tuple(t.instance for t in targets)
@@ -45,7 +48,8 @@ class Reader:
         counters = {"": Counter(self.count, 0)}
         readings = tuple(Reading(now, self.name, t.revision, t.instance, "1", counters) for t in targets)
         errors = {k: v for k, v in self.errors.items() if k in uids or k not in ("uid-1", "uid-2")}
-        return SourceResult(() if errors else readings, errors, self.unmeasurable)
+        nothing = self.silent or (errors and not self.partly)
+        return SourceResult(() if nothing else readings, errors, self.unmeasurable)
 
 
 class Pods:
@@ -232,6 +236,60 @@ async def test_a_guardrail_is_unmeasurable_only_where_no_source_can_measure_it()
     assert world.collector.unmeasurable(KEY) == {}
     await world.tick()
     assert world.collector.unmeasurable(KEY) == {"ttft": "Direct: llama.cpp exports none; inference: not seen here"}
+
+
+NEW = "support-v2-bbbbbbbb"
+
+
+async def test_a_source_is_unreachable_when_it_tells_nothing_of_a_revision(world):
+    new = (replace(target("uid-1"), revision=NEW), replace(target("uid-2"), revision=NEW))
+    world.collector.want(KEY, Request((target("uid-3"), *new), (ERRORS, TTFT), alive={}))
+    world.direct.errors = {"uid-1": "Unreachable: one"}
+    await world.tick()
+    assert world.collector.unreachable(KEY) == {}  # the other pod speaks for the revision
+    world.news_since()
+    world.direct.errors |= {"uid-2": "Unreachable: other"}
+    await world.tick()
+    assert world.collector.unreachable(KEY) == {"engine": "Direct: Unreachable: one"}
+    assert world.news_since() == [KEY]
+    world.direct.errors = {}
+    await world.tick()
+    assert world.collector.unreachable(KEY) == {}
+    assert set(world.news_since()) == {KEY}
+    assert world.collector.unreachable(OTHER) == {}
+
+
+async def test_pods_that_start_or_leave_make_no_source_unreachable(world):
+    world.collector.want(KEY, Request((target("uid-3"), replace(target(expected=False), revision=NEW)), (ERRORS,)))
+    world.direct.errors = {"uid-1": "Unreachable: cannot connect"}
+    await world.tick()
+    assert world.collector.unreachable(KEY) == {}
+
+
+async def test_an_engine_whose_metrics_went_away_is_unreachable_although_it_answers(world):
+    world.collector.want(KEY, request("uid-1"))
+    world.direct.silent = True
+    world.direct.unmeasurable = {"errors": "vLLM answers 404 at /metrics"}
+    await world.tick()
+    assert world.collector.unreachable(KEY) == {"engine": "Direct: vLLM answers 404 at /metrics"}
+    world.direct.silent = False
+    await world.tick()
+    assert world.collector.unreachable(KEY) == {}  # it is not good for one guardrail, and counts the others
+
+
+async def test_a_source_for_all_is_unreachable_as_a_whole_but_not_for_one_of_its_addresses():
+    gateway, prometheus = Reader("gateway"), Reader("prometheus")
+    world = World(("inference",), inference=gateway, prod=prometheus)
+    world.collector.want(KEY, request("uid-1"))
+    world.collector.want(OTHER, request("uid-1", source="prod"))
+    gateway.errors = {"10.0.0.9:8082": "Unreachable: 10.0.0.9:8082"}
+    prometheus.errors = {"prod": "Unreachable: Prometheus prod"}
+    await world.tick()
+    assert world.collector.unreachable(KEY) == {"gateway": "inference: Unreachable: 10.0.0.9:8082"}
+    assert world.collector.unreachable(OTHER) == {"prometheus": "prod: Unreachable: Prometheus prod"}
+    gateway.partly = True
+    await world.tick()
+    assert world.collector.unreachable(KEY) == {}
 
 
 async def test_a_source_is_read_as_often_as_it_should_be_and_together():

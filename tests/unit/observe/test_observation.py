@@ -32,7 +32,7 @@ class FakeEvidence:
     def answered(self, key: Key) -> Collection[str]:
         return self.uids
 
-    def errors(self, key: Key) -> Mapping[str, str]:
+    def unreachable(self, key: Key) -> Mapping[str, str]:
         return {"Direct": "refused"}
 
     def unmeasurable(self, key: Key) -> Mapping[str, str]:

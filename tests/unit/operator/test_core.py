@@ -31,7 +31,7 @@ class FakeCollector:
     def answered(self, key: Key) -> Collection[str]:
         return ()
 
-    def errors(self, key: Key) -> Mapping[str, str]:
+    def unreachable(self, key: Key) -> Mapping[str, str]:
         return {}
 
     def unmeasurable(self, key: Key) -> Mapping[str, str]:
@@ -204,6 +204,7 @@ async def test_when_a_restart_would_help(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(operator.queue, "stuck_for", lambda: STUCK + 1)
     assert "no look has ended" in (operator.not_live() or "")
     monkeypatch.setattr(operator.queue, "stuck_for", lambda: 0.0)
+    operator.resync.synced.set()
     operator.resync.behind_since = operator.informers[1].last_alive - DEAF - 1
     assert "have not been heard of" in (operator.not_live() or "")
 

@@ -35,7 +35,7 @@ class FakeCollector:
     def answered(self, key: Key) -> Collection[str]:
         return ()
 
-    def errors(self, key: Key) -> Mapping[str, str]:
+    def unreachable(self, key: Key) -> Mapping[str, str]:
         return {}
 
     def unmeasurable(self, key: Key) -> Mapping[str, str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -52,6 +53,12 @@ def test_what_keeps_a_step_closed(got: Gate, reason: str) -> None:
 def test_a_step_opens_at_its_last_second_and_not_before() -> None:
     assert gate(0, 60).open
     assert gate(0, 59.9).at == SINCE + timedelta(seconds=60)
+
+
+def test_a_step_holds_for_a_source_that_fell_silent_also_before_its_time_is_over() -> None:
+    assert gate(0, 30, said=HELD).reason == "MinDuration"  # the first readings may still come
+    silent = gate(0, 30, said=replace(HELD, fell_silent=True))
+    assert (silent.open, silent.hold, silent.reason) == (False, True, "GuardrailHolds")
 
 
 def test_an_intermediate_step_needs_no_proof_and_the_one_before_100_does() -> None:

@@ -369,6 +369,35 @@ class TestWhatIsNoEvidence:
         self.undecided(of)
         assert "no valid reading from engine for 3 min, before that 10 of 5,000 requests bad" in verdict(of).reason
 
+    @pytest.mark.parametrize("bad", [10, 500])
+    def test_a_source_that_is_known_to_be_unreachable_tells_nothing_after_seconds(self, bad: int) -> None:
+        why = {"engine": "Direct: Unreachable: cannot connect to 10.0.0.1:8000: Connection refused"}
+
+        def look(seconds: float) -> GuardrailVerdict:
+            of = absorb(counted(5000, bad), [], step=0, now=at(seconds))
+            return judge([ERRORS], of, false_rollback=0.05, false_promotion=0.05, unreachable=why)[0]
+
+        seen = FAIL if bad == 500 else PASS
+        assert look(10).verdict == seen  # one or two scrapes that fail are no silence
+        assert look(11).verdict == (FAIL if bad == 500 else NO_DATA)
+        if bad == 10:
+            assert "no valid reading from engine for 6 s (Direct: Unreachable: cannot connect" in look(11).reason
+
+    def test_another_source_that_is_unreachable_takes_nothing_away(self) -> None:
+        of = absorb(counted(5000, 10), [], step=0, now=at(60))
+        found = judge([ERRORS], of, false_rollback=0.05, false_promotion=0.05, unreachable={"gateway": "gone"})[0]
+        assert found.verdict == PASS
+
+    def test_why_nothing_was_ever_measured(self) -> None:
+        found = judge([ERRORS], ledger(), false_rollback=0.05, false_promotion=0.05, unreachable={"prometheus": "gone"})
+        assert found[0].reason == "no source has measured this for the candidate (gone)"
+
+    def test_what_fell_silent_is_told_apart_from_what_has_not_spoken_yet(self) -> None:
+        gone = absorb(counted(5000, 10), [], step=0, now=at(3600))
+        for of, fell_silent in ((gone, True), (ledger(), False)):
+            found = conclude((verdict(of),), [ERRORS])
+            assert (found.hold, found.no_data, found.fell_silent) == (True, True, fell_silent)
+
     def test_a_source_that_answers_with_what_it_knew_long_ago(self) -> None:
         pod = Process(began=1)
         pod.serve(5000, 10)
