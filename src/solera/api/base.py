@@ -1,7 +1,6 @@
-"""What every model of the API shares: aliases, strictness, bounded types, and how CEL rules hang on them."""
+"""What every model of the API shares: aliases, strictness, and bounded types."""
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -10,14 +9,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    GetJsonSchemaHandler,
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import CoreSchema
 
 from solera.api import scalars
 from solera.api.errors import InvalidValue
+from solera.api.extensions import Rule, bounded_string, rules
 
 
 class SpecModel(BaseModel):
@@ -57,76 +55,14 @@ class StatusModel(BaseModel):
         return type(self)(**(known | changes))
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One CEL rule. Usable in `Annotated[...]` and, through `rules()`, on a whole model.
+def _checked(parse: Any, say: str) -> tuple[Any, ...]:
+    """For `Annotated[str, *_checked(...)]`: a text that `parse` can read. `say` tells what to write instead of, for example, a number."""
 
-    Attributes:
-        rule: the expression; `self` is the value that it stands on.
-        message: static text; also printed when the expression itself fails on a value.
-        expression: `messageExpression`, which can quote values. `message` is the fallback of the apiserver.
-        field_path: moves the error to a child, for example `.retiresAt`.
-        forbidden: report as `Forbidden` (the value would be fine, but may not be chosen now).
-    """
+    def is_text(value: Any) -> Any:
+        if isinstance(value, (bool, int, float)):
+            raise ValueError(f"{str(value).lower()} must be text: {say}")  # noqa: TRY004 - pydantic's way
+        return value
 
-    rule: str
-    message: str
-    expression: str | None = None
-    field_path: str | None = None
-    forbidden: bool = False
-
-    def manifest(self) -> dict[str, str]:
-        """The form in the CRD."""
-        out = {"rule": self.rule, "message": self.message}
-        if self.expression:
-            out["messageExpression"] = self.expression
-        if self.field_path:
-            out["fieldPath"] = self.field_path
-        if self.forbidden:
-            out["reason"] = "FieldValueForbidden"
-        return out
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Append to the rules that the annotated type already has."""
-        out = handler(schema)
-        out.setdefault("x-kubernetes-validations", []).append(self.manifest())
-        return out
-
-
-@dataclass(frozen=True, slots=True)
-class Extension:
-    """Keywords that Kubernetes adds to JSON schema, for example `{"x-kubernetes-list-type": "map"}`."""
-
-    keywords: tuple[tuple[str, Any], ...]
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Write the keywords beside what the annotated type already says."""
-        out = handler(schema)
-        for name, value in self.keywords:
-            out[name] = list(value) if isinstance(value, tuple) else value
-        return out
-
-
-def map_list(key: str) -> Extension:
-    """A list whose items are told apart by one field: appliers own items, and old and new items can be compared."""
-    return Extension((("x-kubernetes-list-type", "map"), ("x-kubernetes-list-map-keys", (key,))))
-
-
-ATOMIC = Extension((("x-kubernetes-list-type", "atomic"),))
-ATOMIC_MAP = Extension((("x-kubernetes-map-type", "atomic"),))
-
-
-def rules(*items: Rule) -> dict[str, Any]:
-    """For `json_schema_extra` of a model's configuration: rules on the object itself."""
-    return {"x-kubernetes-validations": [item.manifest() for item in items]}
-
-
-def bounded_string(maximum: int, *items: Rule, minimum: int = 1) -> WithJsonSchema:
-    """The schema of a text that is checked by rules rather than by a pattern or a format."""
-    return WithJsonSchema({"type": "string", "minLength": minimum, "maxLength": maximum, **(rules(*items))})
-
-
-def _checked(parse: Any) -> AfterValidator:
     def check(text: str) -> str:
         try:
             parse(text)
@@ -134,7 +70,7 @@ def _checked(parse: Any) -> AfterValidator:
             raise ValueError(error.message) from None
         return text
 
-    return AfterValidator(check)
+    return BeforeValidator(is_text), AfterValidator(check)
 
 
 def _positive(text: str) -> str:
@@ -163,41 +99,43 @@ SAY_LIMIT = "write a percentage above 0% and below 100%, for example 1%"
 SAY_RISK = "write a percentage above 0% and below 50%, for example 5%"
 
 Duration = Annotated[
-    str, _checked(scalars.parse_duration), bounded_string(24, Rule(_IS_DURATION, scalars.SAY_DURATION))
+    str,
+    *_checked(scalars.parse_duration, scalars.SAY_DURATION),
+    bounded_string(24, Rule(_IS_DURATION, scalars.SAY_DURATION)),
 ]
 """`30m`; `0s` is allowed."""
 
 PositiveDuration = Annotated[
     str,
-    _checked(_positive),
+    *_checked(_positive, scalars.SAY_DURATION),
     bounded_string(24, Rule(f"{_IS_DURATION} && duration(self) > duration('0s')", scalars.SAY_DURATION + "; not 0")),
 ]
 """`30m`; not `0s`."""
 
 Limit = Annotated[
     str,
-    _checked(_between(0, 1, SAY_LIMIT)),
+    *_checked(_between(0, 1, SAY_LIMIT), SAY_LIMIT),
     bounded_string(12, Rule(f"{_IS_PERCENT} && {_PERCENT_NUMBER} > 0.0 && {_PERCENT_NUMBER} < 100.0", SAY_LIMIT)),
 ]
 """A share of bad events, `5%`."""
 
 RiskShare = Annotated[
     str,
-    _checked(_between(0, 0.5, SAY_RISK)),
+    *_checked(_between(0, 0.5, SAY_RISK), SAY_RISK),
     bounded_string(12, Rule(f"{_IS_PERCENT} && {_PERCENT_NUMBER} > 0.0 && {_PERCENT_NUMBER} < 50.0", SAY_RISK)),
 ]
 """A risk that the team accepts, `5%`."""
 
 Ratio = Annotated[
     str,
-    _checked(_above_one),
+    *_checked(_above_one, scalars.SAY_RATIO),
     bounded_string(8, Rule(f"self.matches('{scalars.RATIO}') && double(self) > 1.0", scalars.SAY_RATIO + ", above 1")),
 ]
 """How many times the stable version's share the candidate's may be."""
 
 Date = Annotated[
     str,
-    _checked(scalars.parse_time),
+    *_checked(scalars.parse_time, scalars.SAY_DATE),
     bounded_string(
         40,
         Rule(
@@ -207,9 +145,25 @@ Date = Annotated[
 ]
 """RFC 3339 with offset, as the user wrote it."""
 
+
+def _no_other_number(value: Any) -> Any:
+    if isinstance(value, (bool, float)):
+        raise ValueError(f"{value!r} is not a quantity: {scalars.SAY_QUANTITY}; with a fraction in quotes")  # noqa: TRY004 - pydantic's way
+    return value
+
+
+def _quantity(value: int | str) -> int | str:
+    try:
+        scalars.parse_quantity(value)
+    except InvalidValue as error:
+        raise ValueError(error.message) from None
+    return value
+
+
 Quantity = Annotated[
     int | str,
-    _checked(scalars.parse_quantity),
+    BeforeValidator(_no_other_number),
+    AfterValidator(_quantity),
     WithJsonSchema(
         {
             "x-kubernetes-int-or-string": True,
@@ -227,6 +181,18 @@ Quantity = Annotated[
 ]
 
 
+def _whole_number(value: Any) -> Any:
+    # pydantic would read "5" and true as numbers; the apiserver does not.
+    if isinstance(value, (bool, str)):
+        raise ValueError(f"{value!r} must be a whole number, without quotes")  # noqa: TRY004 - pydantic's way
+    return value
+
+
+def whole(low: int, high: int) -> tuple[Any, ...]:
+    """For `Annotated[int, *whole(...)]`: a whole number from `low` to `high`."""
+    return Field(ge=low, le=high), BeforeValidator(_whole_number)
+
+
 def text(maximum: int, pattern: str, say: str) -> tuple[Any, ...]:
     """For `Annotated[str, *text(...)]`: a text of one form, refused in words rather than with a regular expression.
 
@@ -237,7 +203,11 @@ def text(maximum: int, pattern: str, say: str) -> tuple[Any, ...]:
         if not re.match(pattern, value) or value.endswith("\n"):
             raise InvalidValue("", f"{value!r} is not possible here: {say}")
 
-    return _checked(check), Field(min_length=1, max_length=maximum), Rule(f"self.matches('{pattern}')", say)
+    return (
+        *_checked(check, f"put it in quotes, and {say}"),
+        Field(min_length=1, max_length=maximum),
+        Rule(f"self.matches('{pattern}')", say),
+    )
 
 
 LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"

@@ -1,160 +1,185 @@
-"""The CEL rules of the CRD once more in Python, for objects that did not pass through them (an older CRD, a ratcheted field).
+"""The CEL rules of the CRD once more in Python, for objects that did not pass through them (a file, an older CRD, a ratcheted field).
 
-`rules.py` holds the CEL side and the shared sentences. A test runs both sides on the same objects.
+They read the object as it stands in YAML, so that one field of the wrong form hides no other mistake; a rule says nothing about a
+value that it cannot read, since the schema speaks of that one. `rules.py` holds the CEL side and the shared sentences. A test runs
+both sides on the same objects.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Any
 
 from solera.api import rules as say
-from solera.api.errors import InvalidSpec
+from solera.api.errors import InvalidSpec, InvalidValue
+from solera.api.node import Node
 from solera.api.scalars import parse_duration, parse_time
+from solera.api.traffic import Metric
 
-if TYPE_CHECKING:
-    from solera.api.llmdeployment import LLMDeployment, LLMDeploymentSpec
-    from solera.api.spec import EnvVar, Lifecycle, Model, Template, Version
-    from solera.api.status import LLMDeploymentStatus
-    from solera.api.traffic import Guardrail, Rollout, Step
+Findings = Iterator[InvalidSpec]
 
 
-def check(obj: LLMDeployment) -> None:
-    """Raise `InvalidSpec` for the first broken rule, in the order in which a person would read the YAML."""
-    spec = obj.spec
-    names = [version.name for version in spec.versions]
-    _distinct("spec.versions", names)
-    if spec.serve not in names:
-        raise InvalidSpec("spec.serve", f"no version is named {spec.serve}; spec.versions has {', '.join(names)}")
-    _template("spec.template", spec.template)
-    for i, version in enumerate(spec.versions):
-        _version(f"spec.versions[{i}]", version)
-    _engine(spec)
-    _successors(spec.versions)
-    _hostnames(spec)
-    if spec.rollout:
-        _rollout(spec.rollout)
-    _status(spec, obj.status)
+def broken_rules(obj: Mapping[str, Any]) -> Findings:
+    """Every rule between fields that the object breaks, in the order in which a person would read the YAML."""
+    spec = Node("", obj).at("spec")
+    versions = list(spec.at("versions").items())
+    names = [version.at("name").text for version in versions]
+    yield from _distinct(spec.at("versions"))
+    yield from _serve(spec.at("serve"), names)
+    yield from _template(spec.at("template"))
+    for version in versions:
+        yield from _version(version)
+    yield from _engine(spec, versions)
+    yield from _successors(spec.at("versions"), names)
+    for hostname in spec.at("traffic", "gateway", "hostnames").items():
+        if re.match("^[0-9]{1,3}([.][0-9]{1,3}){3}$", hostname.text or ""):
+            yield InvalidSpec(hostname.path, say.SAY_NOT_AN_ADDRESS)
+    yield from _rollout(spec.at("rollout"))
+    yield from _status(spec.at("versions"), Node("", obj).at("status"))
 
 
-def _distinct(path: str, names: Iterable[str]) -> None:
+def _distinct(items: Node) -> Findings:
     seen: set[str] = set()
-    for i, name in enumerate(names):
-        if name in seen:
-            raise InvalidSpec(f"{path}[{i}].name", f"{name} is there twice: every name may be used once")
-        seen.add(name)
+    for item in items.items():
+        name = item.at("name").text
+        if name is not None and name in seen:
+            yield InvalidSpec(f"{item.path}.name", f"{name} is there twice: every name may be used once")
+        seen.add(name or "")
 
 
-def _version(path: str, version: Version) -> None:
-    _model(f"{path}.model", version.model)
-    if version.lifecycle:
-        _lifecycle(f"{path}.lifecycle", version.lifecycle)
-    _template(f"{path}.template", version.template)
+def _serve(serve: Node, names: list[str | None]) -> Findings:
+    # Of a version whose name cannot be read, nobody can say whether it is the one that is meant.
+    if serve.text and names and None not in names and serve.text not in names:
+        known = ", ".join(str(name) for name in names)
+        yield InvalidSpec(serve.path, f"no version is named {serve.text}; spec.versions has {known}")
 
 
-def _model(path: str, model: Model) -> None:
-    if model.uri.startswith("hf://") and not re.match(say.COMMIT, model.revision or ""):
-        raise InvalidSpec(f"{path}.revision", say.SAY_HF_REVISION)
+def _version(version: Node) -> Findings:
+    model = version.at("model")
+    revision = model.at("revision")
+    hugging = (model.at("uri").text or "").startswith("hf://")
+    if hugging and (revision.text or not revision.there) and not re.match(say.COMMIT, revision.text or ""):
+        yield InvalidSpec(revision.path, say.SAY_HF_REVISION)
+    yield from _lifecycle(version.at("lifecycle"))
+    yield from _template(version.at("template"))
 
 
-def _lifecycle(path: str, life: Lifecycle) -> None:
-    if life.deprecated_at and life.retires_at and parse_time(life.retires_at) <= parse_time(life.deprecated_at):
-        raise InvalidSpec(
-            f"{path}.retiresAt", f"retiresAt ({life.retires_at}) must be after deprecatedAt ({life.deprecated_at})"
-        )
-    if life.on_retirement == "Redirect" and not life.successor:
-        raise InvalidSpec(f"{path}.onRetirement", say.SAY_REDIRECT)
+def _lifecycle(life: Node) -> Findings:
+    deprecated, retires = life.at("deprecatedAt"), life.at("retiresAt")
+    first, last = _time(deprecated), _time(retires)
+    if first and last and last <= first:
+        yield InvalidSpec(retires.path, f"retiresAt ({retires.text}) must be after deprecatedAt ({deprecated.text})")
+    if life.at("onRetirement").text == "Redirect" and not life.at("successor").there:
+        yield InvalidSpec(life.at("onRetirement").path, say.SAY_REDIRECT)
 
 
-def _template(path: str, template: Template | None) -> None:
-    if template is None or template.env is None:
-        return
-    _distinct(f"{path}.env", [item.name for item in template.env])
-    for i, item in enumerate(template.env):
-        _env(f"{path}.env[{i}]", item)
-
-
-def _env(path: str, item: EnvVar) -> None:
-    if (item.value is None) == (item.value_from is None):
-        raise InvalidSpec(path, say.SAY_ONE_ENV_VALUE)
-    source = item.value_from
-    if source and (source.secret_key_ref is None) == (source.config_map_key_ref is None):
-        raise InvalidSpec(f"{path}.valueFrom", say.SAY_ONE_ENV_SOURCE)
-
-
-def _engine(spec: LLMDeploymentSpec) -> None:
-    for field, sentence in (("name", say.SAY_ENGINE_NAME), ("image", say.SAY_ENGINE_IMAGE)):
-        if _engine_field(spec.template, field):
+def _template(template: Node) -> Findings:
+    yield from _distinct(template.at("env"))
+    for item in template.at("env").items():
+        if not isinstance(item.value, Mapping):
             continue
-        missing = [version.name for version in spec.versions if not _engine_field(version.template, field)]
+        if item.at("value").there == item.at("valueFrom").there:
+            yield InvalidSpec(item.path, say.SAY_ONE_ENV_VALUE)
+        source = item.at("valueFrom")
+        if isinstance(source.value, Mapping) and source.at("secretKeyRef").there == source.at("configMapKeyRef").there:
+            yield InvalidSpec(source.path, say.SAY_ONE_ENV_SOURCE)
+
+
+def _engine(spec: Node, versions: list[Node]) -> Findings:
+    for field, sentence in (("name", say.SAY_ENGINE_NAME), ("image", say.SAY_ENGINE_IMAGE)):
+        if spec.at("template", "engine", field).there:
+            continue
+        missing = [v.at("name").text or v.path for v in versions if not v.at("template", "engine", field).there]
         if missing:
-            raise InvalidSpec("spec.template", f"{sentence}; missing for {', '.join(missing)}")
+            yield InvalidSpec("spec.template", f"{sentence}; missing for {', '.join(missing)}")
 
 
-def _engine_field(template: Template | None, field: str) -> bool:
-    return bool(template and template.engine and getattr(template.engine, field))
-
-
-def _successors(versions: tuple[Version, ...]) -> None:
-    leads = {v.name: v.lifecycle.successor for v in versions if v.lifecycle and v.lifecycle.successor}
-    names = {version.name for version in versions}
-    wrong = [f"{name} -> {to}" for name, to in leads.items() if to == name or to not in names]
+def _successors(versions: Node, names: list[str | None]) -> Findings:
+    leads = {
+        name: successor
+        for version in versions.items()
+        if (name := version.at("name").text) and (successor := version.at("lifecycle", "successor").text)
+    }
+    wrong = [f"{n} -> {to}" for n, to in leads.items() if to == n or (to not in names and None not in names)]
     if wrong:
-        raise InvalidSpec("spec.versions", f"lifecycle.successor must name another version: {', '.join(wrong)}")
-    for start in leads:
-        seen = [start]
-        while (here := leads.get(seen[-1])) is not None:
-            if here in seen:
-                raise InvalidSpec("spec.versions", f"successors form a circle: {', '.join(seen[seen.index(here) :])}")
-            seen.append(here)
+        yield InvalidSpec(versions.path, f"lifecycle.successor must name another version: {', '.join(wrong)}")
+    told: set[str] = set()
+    for start, to in leads.items():
+        circle = _circle(leads, start)
+        if to != start and not told.intersection(circle):
+            told.update(circle)
+            if circle and len(circle) > 1:
+                yield InvalidSpec(versions.path, f"successors form a circle: {', '.join(circle)}")
 
 
-def _hostnames(spec: LLMDeploymentSpec) -> None:
-    for i, hostname in enumerate(spec.traffic.gateway.hostnames or ()):
-        if re.match("^[0-9]{1,3}([.][0-9]{1,3}){3}$", hostname):
-            raise InvalidSpec(f"spec.traffic.gateway.hostnames[{i}]", say.SAY_NOT_AN_ADDRESS)
+def _circle(leads: Mapping[str, str], start: str) -> list[str]:
+    """The members of the circle into which the way from `start` leads; empty when it ends."""
+    seen = [start]
+    while (here := leads.get(seen[-1])) is not None:
+        if here in seen:
+            return seen[seen.index(here) :]
+        seen.append(here)
+    return []
 
 
-def _rollout(rollout: Rollout) -> None:
-    if rollout.steps is not None:
-        weights = [step.weight for step in rollout.steps]
-        if any(later <= earlier for earlier, later in pairwise(weights)):
-            raise InvalidSpec("spec.rollout.steps", f"weights must rise from step to step: {weights}")
-        if weights and weights[-1] != 100:
-            raise InvalidSpec("spec.rollout.steps", say.SAY_LAST_WEIGHT)
-        for i, step in enumerate(rollout.steps):
-            _step(f"spec.rollout.steps[{i}]", step)
-    _distinct("spec.rollout.guardrails", [guardrail.name for guardrail in rollout.guardrails or ()])
-    for i, guardrail in enumerate(rollout.guardrails or ()):
-        _guardrail(f"spec.rollout.guardrails[{i}]", guardrail)
+def _rollout(rollout: Node) -> Findings:
+    steps = list(rollout.at("steps").items())
+    weights = [step.at("weight").number for step in steps]
+    known = [weight for weight in weights if weight is not None]
+    if len(known) == len(weights) and any(later <= earlier for earlier, later in pairwise(known)):
+        yield InvalidSpec(rollout.at("steps").path, f"weights must rise from step to step: {known}")
+    if weights and weights[-1] not in {100, None}:
+        yield InvalidSpec(rollout.at("steps").path, say.SAY_LAST_WEIGHT)
+    for step in steps:
+        longest = _duration(step.at("maxDuration"))
+        least = [_duration(step.at("minDuration")), _duration(step.at("pause", "until"))]
+        if longest is not None and any(one is not None and longest <= one for one in least):
+            yield InvalidSpec(step.at("maxDuration").path, say.SAY_STEP_TIMES)
+    yield from _distinct(rollout.at("guardrails"))
+    for guardrail in rollout.at("guardrails").items():
+        yield from _guardrail(guardrail)
 
 
-def _step(path: str, step: Step) -> None:
-    least = [step.min_duration, step.pause.until if step.pause and step.pause.until != "Approved" else None]
-    longest = step.max_duration
-    if longest and any(text and parse_duration(longest) <= parse_duration(text) for text in least):
-        raise InvalidSpec(f"{path}.maxDuration", say.SAY_STEP_TIMES)
+def _guardrail(guardrail: Node) -> Findings:
+    metric = guardrail.at("metric").text
+    if metric in set(Metric):
+        slower = guardrail.at("slowerThan")
+        if (metric == "ErrorRate") == slower.there:
+            yield InvalidSpec(slower.path, say.SAY_SLOWER_THAN)
+    shown = guardrail.at("comparedToStable", "require").there
+    if isinstance(guardrail.value, Mapping) and not guardrail.at("limit").there and not shown:
+        yield InvalidSpec(guardrail.at("limit").path, say.SAY_BOUND)
 
 
-def _guardrail(path: str, guardrail: Guardrail) -> None:
-    if (guardrail.metric == "ErrorRate") != (guardrail.slower_than is None):
-        raise InvalidSpec(f"{path}.slowerThan", say.SAY_SLOWER_THAN)
-    shown = guardrail.compared_to_stable and guardrail.compared_to_stable.require
-    if guardrail.limit is None and not shown:
-        raise InvalidSpec(f"{path}.limit", say.SAY_BOUND)
-
-
-def _status(spec: LLMDeploymentSpec, status: LLMDeploymentStatus) -> None:
-    models = {version.name: version.model for version in spec.versions}
-    for record in status.versions or ():
-        model = models.get(record.name)
-        if model and record.uri and (model.uri, model.revision) != (record.uri, record.model_revision):
-            raise InvalidSpec("spec.versions", f"{record.name} was used for another model before; use a new name")
-    if status.stable and status.stable.version not in models:
-        raise InvalidSpec(
-            "spec.versions",
-            f"{status.stable.version} carries the traffic and cannot be removed; "
-            "move spec.serve to another version and wait until it does",
+def _status(versions: Node, status: Node) -> Findings:
+    models = {name: v.at("model") for v in versions.items() if (name := v.at("name").text)}
+    for record in status.at("versions").items():
+        name, uri = record.at("name").text or "", record.at("uri").text
+        model = models.get(name)
+        if model is None or not uri:
+            continue
+        if (model.at("uri").value, model.at("revision").value) != (uri, record.at("modelRevision").value):
+            yield InvalidSpec(versions.path, f"{name} was used for another model before; use a new name")
+    stable = status.at("stable", "version").text
+    if stable and stable not in models:
+        yield InvalidSpec(
+            versions.path,
+            f"{stable} carries the traffic and cannot be removed; move spec.serve to another version and wait until it does",
         )
+
+
+def _time(node: Node) -> datetime | None:
+    try:
+        return parse_time(node.text) if node.text else None
+    except InvalidValue:
+        return None
+
+
+def _duration(node: Node) -> timedelta | None:
+    try:
+        return parse_duration(node.text) if node.text else None
+    except InvalidValue:
+        return None

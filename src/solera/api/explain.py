@@ -27,15 +27,22 @@ def yaml_path(location: tuple[int | str, ...]) -> str:
 
 def in_user_words(error: ValidationError) -> tuple[str, str]:
     """Path and message of the first finding; how many more there are is added."""
-    findings = error.errors(include_url=False)
-    first = findings[0]
-    more = len({yaml_path(finding["loc"]) for finding in findings}) - 1
-    message = _sentence(first)
-    return yaml_path(first["loc"]), f"{message} (and {more} more)" if more else message
+    (path, message), *others = all_in_user_words(error)
+    return path, f"{message} (and {len(others)} more)" if others else message
+
+
+def all_in_user_words(error: ValidationError) -> list[tuple[str, str]]:
+    """Path and message of every finding, one for each field (of a union, pydantic tells the findings of all its halves)."""
+    found: dict[str, str] = {}
+    for finding in error.errors(include_url=False):
+        found.setdefault(yaml_path(finding["loc"]), _sentence(finding))
+    return list(found.items())
 
 
 def _sentence(finding: ErrorDetails) -> str:
     kind, context, value = finding["type"], finding.get("ctx", {}), finding["input"]
+    if value is None:
+        return "is required"
     match kind:
         case "missing":
             return "is required"

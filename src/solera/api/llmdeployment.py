@@ -6,9 +6,10 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from solera.api import checks
 from solera.api import rules as cel
-from solera.api.base import SpecModel, VersionName, map_list, rules, text
+from solera.api.base import SpecModel, VersionName, text
 from solera.api.errors import InvalidSpec
-from solera.api.explain import in_user_words
+from solera.api.explain import all_in_user_words
+from solera.api.extensions import map_list, rules
 from solera.api.metadata import API_VERSION, GROUP, VERSION, Metadata
 from solera.api.spec import Owner, Template, Version
 from solera.api.status import LLMDeploymentStatus
@@ -69,12 +70,25 @@ def parse(obj: dict[str, Any]) -> LLMDeployment:
     Raises:
         InvalidSpec: it does not fit the schema, or breaks a rule that the CRD would refuse. `path` is the first such field.
     """
+    parsed, found = read(obj)
+    if parsed is not None and not found:
+        return parsed
+    first, more = found[0], len(found) - 1
+    raise InvalidSpec(first.path, f"{first.message} (and {more} more)" if more else first.message)
+
+
+def read(obj: dict[str, Any]) -> tuple[LLMDeployment | None, list[InvalidSpec]]:
+    """The object, None if it does not fit the schema, and everything that is wrong with it: each field once, schema before rules."""
+    parsed, found = None, []
     try:
         parsed = LLMDeployment.model_validate(obj)
     except ValidationError as error:
-        raise InvalidSpec(*in_user_words(error)) from None
-    checks.check(parsed)
-    return parsed
+        found = [InvalidSpec(path, message) for path, message in all_in_user_words(error)]
+    known = {problem.path for problem in found}
+    for problem in checks.broken_rules(obj):
+        if problem.path not in known:
+            found.append(problem)
+    return parsed, found
 
 
-__all__ = ["API_VERSION", "GROUP", "KIND", "PLURAL", "VERSION", "LLMDeployment", "LLMDeploymentSpec", "parse"]
+__all__ = ["API_VERSION", "GROUP", "KIND", "PLURAL", "VERSION", "LLMDeployment", "LLMDeploymentSpec", "parse", "read"]

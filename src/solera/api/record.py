@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from solera.api.base import Extension, ObjectName, SpecModel
+from solera.api.base import ObjectName, SpecModel
+from solera.api.extensions import Extension
 from solera.api.metadata import Metadata
 
 Data = Annotated[dict[str, Any], Extension((("x-kubernetes-preserve-unknown-fields", True),))]

@@ -11,9 +11,8 @@ from itertools import pairwise
 
 from pydantic import AfterValidator
 
-from solera.api.base import Rule
-from solera.api.errors import InvalidValue
-from solera.api.scalars import DATE, DURATION, SAY_DURATION, parse_duration
+from solera.api.extensions import Rule
+from solera.api.scalars import DATE, DURATION
 
 
 def _literal(text: str) -> str:
@@ -162,11 +161,8 @@ PAUSE_UNTIL = Rule(f"self == 'Approved' || (self.matches('{DURATION}') && self.s
 
 
 def _check_pause(text: str) -> str:
-    try:
-        if text != "Approved":
-            parse_duration(text)
-    except InvalidValue:
-        raise ValueError(f"{text!r}: {SAY_PAUSE} ({SAY_DURATION})") from None
+    if text != "Approved" and (text.endswith("\n") or not text or not re.match(DURATION, text)):
+        raise ValueError(f"{text!r} is not possible here: {SAY_PAUSE}")
     return text
 
 

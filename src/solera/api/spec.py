@@ -7,8 +7,6 @@ from pydantic import ConfigDict, Field
 
 from solera.api import rules as cel
 from solera.api.base import (
-    ATOMIC,
-    ATOMIC_MAP,
     Date,
     Duration,
     ObjectName,
@@ -17,10 +15,10 @@ from solera.api.base import (
     ShortText,
     SpecModel,
     VersionName,
-    map_list,
-    rules,
     text,
+    whole,
 )
+from solera.api.extensions import ATOMIC, ATOMIC_MAP, map_list, rules
 
 SAY_GPU_RESOURCE = "write the name of an extended resource, for example nvidia.com/gpu"
 SAY_MARK = "write letters, digits, ., _ and -, with a letter or digit first"
@@ -86,7 +84,7 @@ class Engine(SpecModel):
 class Resources(SpecModel):
     """What each replica asks for."""
 
-    gpus: Annotated[int, Field(ge=0, le=64)] | None = None
+    gpus: Annotated[int, *whole(0, 64)] | None = None
     """Accelerators for each replica. None when left out."""
     gpu_resource: Annotated[str, *text(128, "^[a-z0-9.-]+/[A-Za-z0-9._-]+$", SAY_GPU_RESOURCE)] | None = None
     """Name of the accelerator resource; nvidia.com/gpu when left out."""
@@ -171,7 +169,7 @@ class Toleration(SpecModel):
     """Taint value, for Equal."""
     effect: TaintEffect | None = None
     """Taint effect; all effects when left out."""
-    toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
+    toleration_seconds: Annotated[int, *whole(0, 31_536_000)] | None = None
     """For NoExecute: how long to stay."""
 
 
@@ -180,13 +178,13 @@ class Template(SpecModel):
 
     engine: Engine | None = None
     """The inference server. Changing it starts a rollout."""
-    replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
+    replicas: Annotated[int, *whole(0, 1000)] | None = None
     """Pods of each revision that serves; 1 when left out."""
     resources: Resources | None = None
     """What each replica asks for. Changing gpus or gpuResource starts a rollout."""
     cache: Cache | None = None
     """Where downloaded weights stay."""
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    port: Annotated[int, *whole(1, 65535)] | None = None
     """Port on which the engine listens; 8000 when left out. Changing it starts a rollout."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64), map_list("name")] | None = None
     """Environment of the engine; merged by name with a version's. Changing it starts a rollout."""
@@ -213,7 +211,7 @@ class Template(SpecModel):
     """When the image is pulled; the cluster's rule when left out."""
     service_account_name: ObjectName | None = None
     """Service account of the pods; the namespace's default when left out. Its token is not mounted."""
-    run_as_user: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = None
+    run_as_user: Annotated[int, *whole(0, 2_147_483_647)] | None = None
     """User id in the container; the image's own user when left out."""
     headroom: Headroom | None = None
     """How an operational change rolls: Surge (default) starts a new pod first, None stops one first, for clusters without a spare GPU."""

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from solera.api.base import ATOMIC, Message, Reason, StatusModel, Timestamp, map_list, newest
+from solera.api.base import Message, Reason, StatusModel, Timestamp, newest
 from solera.api.errors import InvalidValue
 from solera.api.explain import in_user_words
+from solera.api.extensions import ATOMIC, map_list
 
 PercentText = Annotated[str, Field(max_length=24)]
 RevisionName = Annotated[str, Field(min_length=1, max_length=63)]

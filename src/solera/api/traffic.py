@@ -7,7 +7,6 @@ from pydantic import ConfigDict, Field
 
 from solera.api import rules as cel
 from solera.api.base import (
-    ATOMIC,
     Duration,
     Label,
     Limit,
@@ -16,11 +15,10 @@ from solera.api.base import (
     Ratio,
     RiskShare,
     SpecModel,
-    bounded_string,
-    map_list,
-    rules,
     text,
+    whole,
 )
+from solera.api.extensions import ATOMIC, bounded_string, map_list, rules
 
 SAY_HOSTNAME = "write a host name in lower-case letters, for example chat.example.com or *.example.com"
 SAY_SOURCE = "write Direct, or the name of a source that the administrator declared; an address is never written here"
@@ -37,7 +35,7 @@ class ParentRef(SpecModel):
     """Its namespace; this one when left out."""
     section_name: ObjectName | None = None
     """One listener of the Gateway; all that fit when left out."""
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    port: Annotated[int, *whole(1, 65535)] | None = None
     """One port of the Gateway; all that fit when left out."""
 
 
@@ -105,11 +103,11 @@ class Step(SpecModel):
 
     model_config = ConfigDict(json_schema_extra=rules(cel.STEP_TIMES))
 
-    weight: Annotated[int, Field(ge=1, le=100)]
+    weight: Annotated[int, *whole(1, 100)]
     """Share of the requests that the candidate gets, in percent."""
     min_duration: Duration | None = None
     """Least time at this weight; 2m when left out."""
-    min_requests: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
+    min_requests: Annotated[int, *whole(0, 1_000_000_000)] | None = None
     """Least number of the candidate's requests at this weight; 20 when left out."""
     max_duration: PositiveDuration | None = None
     """After this time without a verdict, onInconclusive applies; 2h when left out. Waiting for an approval does not count."""

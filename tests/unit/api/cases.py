@@ -460,7 +460,7 @@ REFUSED = [
         "ratio not quoted",
         guardrail(metric="ErrorRate", limit="1%", comparedToStable={"maxRatio": 1.25}),
         f"{GUARD}.comparedToStable.maxRatio",
-        python="put it in quotes",
+        python="write a decimal number in quotes",
         cel="must be of type string",
     ),
     Refused(
