@@ -182,6 +182,12 @@ def test_what_is_not_there(kube: Kube) -> None:
         3,
         f"Error: there is no LLMDeployment nobody in namespace {kube.namespace}\n",
     )
+
+
+def test_a_name_that_is_nearly_right(kube: Kube, obj: dict[str, Any]) -> None:
+    done = plugin(kube, "get", "suport-asistant")
+    assert done.returncode == 3
+    assert done.stderr.endswith(f"; did you mean {NAME}?\n")
     assert plugin(kube, "get", "nobody", "-w").returncode == 3
 
 
@@ -211,8 +217,11 @@ def test_promote_writes_one_annotation_and_tells_the_answer(kube: Kube, obj: dic
     assert after["metadata"]["generation"] == obj["metadata"]["generation"]
     annotation = after["metadata"]["annotations"]["solera.dev/request"]
     assert annotation.startswith(f"promote@{V2['hash']}/2#")
+    me = json.loads(kube.run("auth", "whoami", "-o", "json").stdout)["status"]["userInfo"]["username"]
+    assert after["metadata"]["annotations"]["solera.dev/requested-by"] == f"{annotation} {me}"
     ours = [m for m in after["metadata"]["managedFields"] if m["manager"] == "kubectl-solera"]
-    assert [m["fieldsV1"] for m in ours] == [{"f:metadata": {"f:annotations": {".": {}, "f:solera.dev/request": {}}}}]
+    keys = {".": {}, "f:solera.dev/request": {}, "f:solera.dev/requested-by": {}}
+    assert [m["fieldsV1"] for m in ours] == [{"f:metadata": {"f:annotations": keys}}]
     assert plugin(kube, "promote", NAME, "--yes").returncode == 4  # approved already
 
 
@@ -354,3 +363,29 @@ def test_only_an_approver_may_promote_and_the_others_are_told_who_may(
     eventually(told)
     done = plugin(kube, "promote", NAME, "--yes", "--no-wait", kubeconfig=approver)
     assert done.returncode == 0, done.stderr
+
+    # The same right for each of the verbs, and nobody asks under another's name.
+    asked = kube.get("llmdep", NAME)["metadata"]["annotations"]
+    account = f"system:serviceaccount:{kube.namespace}"
+    assert asked["solera.dev/requested-by"] == f"{asked['solera.dev/request']} {account}:approver"
+    assert plugin(kube, "pause", NAME, "--no-wait", kubeconfig=editor).returncode == 5
+    done = plugin(kube, "pause", NAME, "--no-wait", kubeconfig=approver)
+    assert done.returncode == 0, done.stderr
+    assert forged(
+        kube, {"solera.dev/request": "resume@x/0#1", "solera.dev/requested-by": "resume@x/0#1 boss"}, approver
+    )
+    assert forged(kube, {"solera.dev/requested-by": "resume@x/0#1 boss"}, editor)
+    own = f"abort@x/0#1 {account}:approver"
+    assert not forged(kube, {"solera.dev/request": "abort@x/0#1", "solera.dev/requested-by": own}, approver)
+    assert not forged(kube, {"solera.dev/request": "abort@x/0#2"}, approver)  # unsigned, by kubectl annotate
+    # The signature that still stands there belongs to another request; asking that one again would be asking under its name.
+    assert forged(kube, {"solera.dev/request": "abort@x/0#1"}, None)
+
+
+def forged(kube: Kube, annotations: dict[str, str], kubeconfig: Path | None) -> bool:
+    """Is this write refused because of whose name it carries?"""
+    patch = json.dumps({"metadata": {"annotations": annotations}})
+    command = ["kubectl", "patch", "llmdep", NAME, "-n", kube.namespace, "--type=merge", "-p", patch]
+    done = subprocess.run(command, env=environment(kubeconfig), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 or "solera.dev/requested-by must be" in done.stderr, done.stderr
+    return done.returncode != 0

@@ -55,16 +55,27 @@ def connection_flags(f: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def json_flag(f: Callable[..., Any]) -> Callable[..., Any]:
-    """-o json, given to the function as `as_json`."""
-
-    def chosen(_ctx: click.Context, _param: click.Parameter, value: str | None) -> bool:
-        return value == "json"
-
+def output_flag(*more: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """-o, given to the function as `form`: text, json, yaml, or one of `more`."""
+    forms = ["text", *more, "json", "yaml"]
     option = click.option(
-        "-o", "--output", "as_json", type=click.Choice(["json"]), callback=chosen, help="json: print a document."
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice(forms),
+        default="text",
+        show_default=True,
+        help="text for people, json or yaml for programs.",
     )
-    return option(f)
+
+    def add(f: Callable[..., Any]) -> Callable[..., Any]:
+        return option(f)
+
+    return add
+
+
+DOCUMENTS = frozenset({"json", "yaml"})
+"""Forms in which a document is printed."""
 
 
 class Seconds(click.ParamType[float]):

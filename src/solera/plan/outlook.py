@@ -166,9 +166,10 @@ def _at_rest(s: Situation) -> Outlook:
     assert stable is not None
     rejected = rejection(s) if s.target != stable else None
     if rejected is not None:
-        return Outlook(
-            State.IDLE, "RolledBack", rejected.reason, "edit the version, or name another one in spec.serve", None
+        way_out = (
+            f"edit the version, name another one in spec.serve, or kubectl solera retry {s.observation.owner.name}"
         )
+        return Outlook(State.IDLE, "RolledBack", rejected.reason, way_out, None)
     upcoming, at = _next_date(s)
     if s.problem is not None:
         return Outlook(State.IDLE, s.problem[0], s.problem[1], upcoming, at)

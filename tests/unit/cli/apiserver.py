@@ -56,6 +56,8 @@ class Twin:
     refuse: Callable[[Sent], dict[str, Any] | None] = lambda _sent: None
     page: int = 500
     installed: bool = True
+    user: str | None = None
+    records: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     version: int = 100
     log: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
@@ -91,11 +93,17 @@ class Twin:
             return _answer(refused["code"], refused)
         if path in self.others:
             return _answer(200, {"items": self.others[path]})
+        if path == "/apis/authentication.k8s.io/v1/selfsubjectreviews" and self.user:
+            assert (method, content_type) == ("POST", "application/json")
+            return _answer(201, {"status": {"userInfo": {"username": self.user}}})
         if not path.startswith(PREFIX) or not self.installed:
             return TwinReply(404, iter([b"404 page not found\n"]))
         parts = path.removeprefix(PREFIX).strip("/").split("/")
         namespace = parts[1] if parts[0] == "namespaces" else None
         name = parts[3] if len(parts) == 4 else None
+        if parts[2:3] == ["rolloutrecords"]:
+            found = self.records.get((namespace or "", name or ""))
+            return _answer(200, {"data": found}) if found else _answer(404, MISSING)
         if name is None and "watch" in sent.query:
             return TwinReply(200, self._watch(namespace, sent.query))
         if name is None:

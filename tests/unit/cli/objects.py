@@ -189,6 +189,19 @@ def rolling(
     } | more
 
 
+PAUSED = "step 2 of 4 (25%) is paused since 2026-11-23T11:54:00Z by alice@example.com"
+
+
+def paused(**more: Any) -> dict[str, Any]:
+    more["rollout"] = {
+        "heldSince": ago(minutes=6),
+        "holdReason": "Paused",
+        "pausedAt": ago(minutes=6),
+        "pausedBy": "alice@example.com",
+    } | more.get("rollout", {})
+    return rolling("Held", "Paused", PAUSED, next="50% to v2 after kubectl solera resume support-assistant", **more)
+
+
 def waiting_for_approval(**more: Any) -> dict[str, Any]:
     more["rollout"] = {
         "heldSince": ago(minutes=3),

@@ -200,7 +200,7 @@ def test_a_request_carries_the_token_and_names_itself(server: Server, tmp_path: 
 def test_a_patch_is_a_merge_patch_of_one_annotation(server: Server, tmp_path: Path) -> None:
     obj = llmd(at_rest())
     server.answers[f"PATCH {ONE}"] = 200, obj
-    client(server, tmp_path).annotate(obj, "solera.dev/request", "abort@x/0#1")
+    client(server, tmp_path).annotate(obj, {"solera.dev/request": "abort@x/0#1"})
     path, headers, body = server.seen[0]
     assert path == f"PATCH {ONE}?fieldManager=kubectl-solera&fieldValidation=Strict"
     assert headers["Content-Type"] == "application/merge-patch+json"

@@ -15,6 +15,7 @@ from unit.cli.objects import V2, at_rest, llmd, waiting_for_approval
 from unit.cli.test_cli_explain import CASES
 from unit.cli.test_cli_get import Terminal
 from unit.cli.test_cli_request import approving, binding, denying, history, role, rule, terminal
+from unit.cli.test_cli_verbs import pausing, resuming, retrying
 
 PAGE = Path(__file__).parents[3] / "docs" / "kubectl-solera.md"
 EXAMPLE = re.compile(r"(<!-- example: (\w+) -->\n```console\n\$ kubectl solera ([^\n]*)\n)(.*?)```", re.DOTALL)
@@ -72,6 +73,11 @@ SCENES: dict[str, Any] = {
     "silent": terminal,
     "aborting": aborting,
     "denied": denied,
+    "pausing": pausing,
+    "paused": lambda: case("paused by a person"),
+    "resuming": resuming,
+    "retrying": retrying,
+    "nothing": lambda: terminal(llmd(at_rest())),
 }
 
 

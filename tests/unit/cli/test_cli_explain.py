@@ -12,6 +12,7 @@ from solera.cli.views.reading import read
 from unit.cli.objects import (
     GUARDRAILS,
     NOW,
+    PAUSED,
     V1,
     V2,
     VERSIONS,
@@ -20,6 +21,7 @@ from unit.cli.objects import (
     at_rest,
     condition,
     llmd,
+    paused,
     rolling,
     waiting_for_approval,
     weights,
@@ -38,7 +40,7 @@ def rejected(state: str, **more: Any) -> dict[str, Any]:
             rollout={"id": "b7d3m8xz-1795430000", "reason": "RolledBack", "message": FAILED},
             rejected=[{"version": "v2", "hash": V2["hash"], "at": ago(hours=2, minutes=30), "reason": FAILED}],
             history=[{"at": ago(hours=2, minutes=30), "event": "RolledBack", "message": FAILED}],
-            next="edit the version, or name another one in spec.serve",
+            next="edit the version, name another one in spec.serve, or kubectl solera retry support-assistant",
             conditions=[
                 condition("Ready", "False", "RolledBack", FAILED),
                 condition("Stalled", "True", "RolledBack", FAILED),
@@ -223,17 +225,23 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str | None]] = {
         "v2 is being taken out of the traffic: v2 was withdrawn; v1 serves",
         None,
     ),
+    "paused by a person": (
+        llmd(paused()),
+        "Paused",
+        f"v2 stays at 25% until a person lets it go on: {PAUSED}",
+        "kubectl solera resume support-assistant -n ml",
+    ),
     "rejected": (
         llmd(rejected("Idle")),
         "Rejected",
         f"v1 carries the requests, and v2 is not tried again: {FAILED}",
-        None,
+        "kubectl solera retry support-assistant -n ml",
     ),
     "rejected, still draining": (
         llmd(rejected("Draining", draining=[V2 | {"since": ago(seconds=20)}])),
         "Rejected",
         f"v1 carries the requests, and v2 is not tried again: {FAILED}",
-        None,
+        "kubectl solera retry support-assistant -n ml",
     ),
     "routed revisions are down": (
         llmd(
@@ -343,7 +351,10 @@ def test_evidence_of_a_rejection_names_the_revision_and_what_to_do() -> None:
     answer = explain(CASES["rejected"][0], NOW)
     assert answer.lines[0] == "condition Ready=False, Stalled=True, RolloutComplete=False (RolledBack, since 30m)"
     assert "rejected 150m ago: v2 (b7d3m8xz)" in answer.lines
-    assert "next: edit the version, or name another one in spec.serve" in answer.lines
+    assert (
+        "next: edit the version, name another one in spec.serve, or kubectl solera retry support-assistant"
+        in answer.lines
+    )
 
 
 def test_evidence_of_what_was_retired_and_of_a_pending_request() -> None:

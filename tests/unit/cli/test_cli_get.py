@@ -258,6 +258,7 @@ def test_json_of_one_is_a_stable_shape() -> None:
         "next": "100% to v2 after kubectl solera promote support-assistant",
         "nextAt": None,
         "rejected": [],
+        "promoted": [],
         "history": [
             {
                 "at": "2026-11-23T11:18:00Z",
@@ -281,6 +282,9 @@ def test_json_of_one_is_a_stable_shape() -> None:
             "message": "step 3 of 4 (50%) waits for approval",
             "observedShare": "49.7%",
             "heldSince": "2026-11-23T11:57:00Z",
+            "pausedAt": None,
+            "pausedBy": None,
+            "timedFrom": None,
             "evidenceAt": "2026-11-23T11:59:52Z",
             "waitsForApproval": True,
         },
@@ -363,7 +367,7 @@ def test_what_rbac_forbids_ends_with_5() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("get", "x", "-A"), ("get", "-o", "yaml"), ("explain",), ("promote", "x", "--timeout", "1 day"), ("dance",)],
+    [("get", "x", "-A"), ("get", "-o", "table"), ("explain",), ("promote", "x", "--timeout", "1 day"), ("dance",)],
 )
 def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
     assert several().run(*arguments).exit_code == 2

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from solera.cli import kubectl
 from solera.cli.cluster import request
 from solera.cli.errors import Unreachable
+from solera.cli.verbs import requests as verbs
 from solera.plan.requests import parse_request
 from unit.cli.apiserver import Sent
 from unit.cli.objects import NOW, V1, V2, ago, at_rest, llmd, rolling, waiting_for_approval, weights
@@ -81,6 +81,8 @@ def test_promote_as_json() -> None:
         "namespace": "ml",
         "name": "support-assistant",
         "verb": "promote",
+        "version": "v2",
+        "hash": "b7d3m8xz",
         "candidate": V2 | {"since": None, "until": None},
         "step": 3,
         "request": TOKEN,
@@ -136,7 +138,7 @@ def test_no_wait_does_not_wait() -> None:
     assert result.exit_code == 0
     got = json.loads(result.stdout)
     assert (got["handled"], got["accepted"]) == (False, None)
-    assert [s.method for s in t.twin.sent] == ["GET", "PATCH"]
+    assert [s.method for s in t.twin.sent] == ["GET", "POST", "PATCH"]
 
 
 def test_waiting_outlives_a_short_silence_of_the_apiserver() -> None:
@@ -243,7 +245,7 @@ def test_a_pipe_cannot_be_asked() -> None:
 
 @pytest.mark.parametrize(("answer", "code", "written"), [("y\n", 0, TOKEN), ("n\n", 4, None), ("", 130, None)])
 def test_a_person_is_asked(answer: str, code: int, written: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubectl, "_is_terminal", lambda: True)
+    monkeypatch.setattr(verbs, "_is_terminal", lambda: True)
     t = approving()
     result = t.run("promote", "support-assistant", stdin=answer)
     assert result.exit_code == code

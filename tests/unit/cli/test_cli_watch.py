@@ -94,7 +94,10 @@ def test_watching_all_goes_on_when_one_is_gone_and_shows_new_ones() -> None:
 
 def test_watching_what_is_not_there_ends_with_3() -> None:
     result = scripted().run("get", "nobody", "-w")
-    assert (result.exit_code, result.stderr) == (3, "Error: there is no LLMDeployment nobody in namespace ml\n")
+    assert (result.exit_code, result.stderr) == (
+        3,
+        "Error: there is no LLMDeployment nobody in namespace ml; there is support-assistant\n",
+    )
 
 
 def test_watching_an_empty_namespace_waits() -> None:

@@ -1,6 +1,7 @@
 """What the verbs ask of the apiserver, in raw objects, over a `Transport` that tests replace by one in memory.
 
-Only get, list, watch and merge patch of `llmdeployments.solera.dev` are used. Errors become `CliError`s that say what to do.
+Get, list, watch and merge patch of `llmdeployments.solera.dev` are used, get of a `rolloutrecord`, and the question who one is. Errors
+become `CliError`s that say what to do.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import quote
 
 from solera.cli.errors import CliError, Conflict, Expired, NotFound, Refused, Unreachable
@@ -116,8 +117,8 @@ class Client:
         finally:
             reply.close()
 
-    def annotate(self, obj: Object, key: str, value: str) -> Object:
-        """Set one annotation on the object that was read, and nothing else.
+    def annotate(self, obj: Object, annotations: Mapping[str, str]) -> Object:
+        """Set these annotations on the object that was read, and nothing else.
 
         Raises `Conflict` when it was changed, deleted or made anew since: resourceVersion and uid go with the patch.
         """
@@ -126,7 +127,7 @@ class Client:
             "metadata": {
                 "uid": meta["uid"],
                 "resourceVersion": meta["resourceVersion"],
-                "annotations": {key: value},
+                "annotations": dict(annotations),
             }
         }
         return self._json(
@@ -137,6 +138,27 @@ class Client:
             what=f"{meta['name']} in namespace {meta['namespace']}",
         )
 
+    def who_am_i(self) -> str | None:
+        """The user name that the apiserver knows the caller by; None where it does not say."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        try:
+            answer = self._json("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)
+        except CliError:
+            return None
+        name = ((answer.get("status") or {}).get("userInfo") or {}).get("username")
+        return name if isinstance(name, str) and name else None
+
+    def record(self, namespace: str, name: str) -> Object | None:
+        """The data of the RolloutRecord of an LLMDeployment; None when there is none, or it may not be read."""
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(namespace, safe='')}/rolloutrecords/{quote(name, safe='')}"
+        try:
+            data = self._json("GET", path).get("data")
+        except CliError as error:
+            if isinstance(error, Unreachable):
+                raise
+            return None
+        return cast("Object", data) if isinstance(data, dict) else None
+
     def items(self, path: str) -> list[Object]:
         """The items of any other list, for example of role bindings."""
         return list(self._json("GET", path).get("items") or [])
@@ -144,7 +166,7 @@ class Client:
     def _json(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Object | None = None, what: str = ""
     ) -> Object:
-        content_type = "application/merge-patch+json" if method == "PATCH" else None
+        content_type = {"PATCH": "application/merge-patch+json", "POST": "application/json"}.get(method)
         reply = self.transport.send(method, path, query=query, body=body, content_type=content_type)
         try:
             raw = reply.read()

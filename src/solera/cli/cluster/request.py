@@ -1,7 +1,7 @@
-"""promote and abort: a request annotation that the operator answers.
+"""The verbs that change a rollout: a request annotation that the operator answers.
 
-The annotation is `solera.dev/request: <verb>@<candidate hash>/<step>#<nonce>`. Hash and step come from the status that the person
-has seen, so that a click that comes late can never promote something newer; the nonce lets a second click count.
+The annotation is `solera.dev/request: <verb>@<hash>/<step>#<nonce>`. Hash and step come from the status that the person has seen, so
+that a click that comes late can never promote something newer; the nonce lets a second click count.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import click
 
 from solera.cli.cluster.client import Client, Object
 from solera.cli.errors import Conflict, NothingToDo, Unreachable
-from solera.cli.views.reading import REQUEST_ANNOTATION, read
-from solera.cli.views.view import Deployment, Event
+from solera.cli.views import times
+from solera.cli.views.reading import REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION, read
+from solera.cli.views.view import Deployment, Event, Rejected
 
 POLL_SECONDS = 0.5
 WRITE_TRIES = 5
 
-_ANSWERS = frozenset({"RequestRefused", "Approved", "Aborted"})
+_ANSWERS = frozenset({"RequestRefused", "Approved", "Aborted", "Paused", "Resumed", "Retried"})
 
 
 class Verb(StrEnum):
@@ -29,13 +30,17 @@ class Verb(StrEnum):
 
     PROMOTE = "promote"
     ABORT = "abort"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `step` counts from 0; 0 as well before the first step is in force."""
+    """One request about the revision `version` with that hash. `step` counts from 0; 0 as well before the first step is in force."""
 
     verb: Verb
+    version: str
     hash: str
     step: int
     nonce: str
@@ -61,8 +66,8 @@ def promote(d: Deployment, step: int | None, nonce: str) -> Request:
         NothingToDo: no rollout, or nothing in it waits for an approval.
         click.UsageError: there is no such step.
     """
-    version, hash_ = _candidate(d)
-    r = d.rollout
+    request = _about_candidate(d, Verb.PROMOTE, nonce)
+    version, r = request.version, d.rollout
     if step is not None and r and r.steps and not 1 <= step <= r.steps:
         raise click.UsageError(f"--step {step}: this rollout has the steps 1 to {r.steps}")
     if r is None or r.step is None:
@@ -74,7 +79,7 @@ def promote(d: Deployment, step: int | None, nonce: str) -> Request:
     if not d.waits_for_approval:
         waits = f": {r.message}" if r.message else ""
         raise NothingToDo(f"{d.step_text} of {version} needs no approval, it goes on by itself{waits}")
-    return Request(Verb.PROMOTE, hash_, r.step, nonce)
+    return request
 
 
 def abort(d: Deployment, nonce: str) -> Request:
@@ -83,11 +88,62 @@ def abort(d: Deployment, nonce: str) -> Request:
     Raises:
         NothingToDo: no rollout, or its candidate has been rejected already.
     """
-    _, hash_ = _candidate(d)
-    return Request(Verb.ABORT, hash_, (d.rollout.step if d.rollout else None) or 0, nonce)
+    return _about_candidate(d, Verb.ABORT, nonce)
 
 
-def _candidate(d: Deployment) -> tuple[str, str]:
+def pause(d: Deployment, nonce: str) -> Request:
+    """The request to keep the rollout where it is.
+
+    Raises:
+        NothingToDo: no rollout, or it is paused already.
+    """
+    request = _about_candidate(d, Verb.PAUSE, nonce)
+    if d.paused and d.rollout and d.rollout.paused_at:
+        by = f" by {d.rollout.paused_by}" if d.rollout.paused_by else ""
+        raise NothingToDo(f"{request.version} is paused already, since {times.stamp(d.rollout.paused_at)}{by}")
+    return request
+
+
+def resume(d: Deployment, nonce: str) -> Request:
+    """The request to let a paused rollout go on.
+
+    Raises:
+        NothingToDo: no rollout, or it is not paused.
+    """
+    request = _about_candidate(d, Verb.RESUME, nonce)
+    if not d.paused:
+        raise NothingToDo(f"the rollout of {request.version} is not paused")
+    return request
+
+
+def retry(d: Deployment, nonce: str) -> Request:
+    """The request to let in anew what was rolled back and is still asked for.
+
+    Raises:
+        NothingToDo: nothing was rolled back, the spec asks for something else, or a rollout is in progress.
+    """
+    if d.candidate:
+        raise NothingToDo(f"a rollout of {d.name} is in progress: {d.candidate.version} is at {d.step_text or d.state}")
+    if not d.rejected:
+        raise NothingToDo(f"nothing to retry: no revision of {d.name} was rolled back")
+    past = _wanted(d)
+    if past is None:
+        gone = d.rejected[-1].version
+        raise NothingToDo(
+            f"{gone} was rolled back, but spec.serve asks for {d.serve}: name {gone} there to try it again"
+        )
+    return Request(Verb.RETRY, past.version, past.hash, 0, nonce)
+
+
+def _wanted(d: Deployment) -> Rejected | None:
+    """The rejected revision that the spec asks for: the one of which the operator says so, else the newest of that version."""
+    stalled = d.is_true("Stalled")
+    newest = d.rejected[::-1]
+    named = [p for p in newest if stalled and stalled.reason == "RolledBack" and p.reason == stalled.message]
+    return next(iter([*named, *(p for p in newest if p.version in {d.serve, d.effective_version})]), None)
+
+
+def _about_candidate(d: Deployment, verb: Verb, nonce: str) -> Request:
     if d.observed_generation < 0:
         raise NothingToDo(f"the operator has not looked at {d.name} yet: no rollout is in progress")
     if d.candidate is None:
@@ -95,22 +151,27 @@ def _candidate(d: Deployment) -> tuple[str, str]:
         if d.state == "RollingBack" and d.draining:
             carries = f": {d.draining[0].version} is being rolled back already"
         raise NothingToDo(f"no rollout of {d.name} is in progress{carries}")
-    return d.candidate.version, d.candidate.hash
+    return Request(verb, d.candidate.version, d.candidate.hash, _step(d), nonce)
+
+
+def _step(d: Deployment) -> int:
+    return (d.rollout.step if d.rollout else None) or 0
 
 
 def write(client: Client, obj: Object, request: Request, sleep: Callable[[float], None]) -> Object:
-    """Put the request on the object that was read, and return the object as it was just before.
+    """Put the request on the object that was read, signed if it is known by whom; return the object as it was just before.
 
-    Status is written often during a rollout, so a conflict is tried again, but only as long as the same candidate is at the same step.
+    Status is written often during a rollout, so a conflict is tried again, but only as long as what is asked still fits.
 
     Raises:
-        Conflict: it is not, or the object is written without pause.
+        Conflict: it does not, or the object is written without pause.
         Refused, NotFound, Unreachable: see `client`.
     """
-    uid = obj["metadata"].get("uid")
+    uid, me = obj["metadata"].get("uid"), client.who_am_i()
+    annotations = {REQUEST_ANNOTATION: str(request)} | ({REQUESTED_BY_ANNOTATION: f"{request} {me}"} if me else {})
     for left in reversed(range(WRITE_TRIES)):
         try:
-            client.annotate(obj, REQUEST_ANNOTATION, str(request))
+            client.annotate(obj, annotations)
         except Conflict:
             if not left:
                 raise
@@ -120,8 +181,7 @@ def write(client: Client, obj: Object, request: Request, sleep: Callable[[float]
             d = read(obj)
             if d.uid != uid:
                 raise Conflict(f"{d.name} was deleted and made anew while you asked: look again") from None
-            step = (d.rollout.step if d.rollout else None) or 0
-            if d.candidate is None or d.candidate.hash != request.hash or step != request.step:
+            if not _fits(d, request):
                 now_at = (
                     f"{d.candidate.version} is at {d.step_text or d.state}" if d.candidate else "the rollout is over"
                 )
@@ -129,6 +189,14 @@ def write(client: Client, obj: Object, request: Request, sleep: Callable[[float]
         else:
             return obj
     raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _fits(d: Deployment, request: Request) -> bool:
+    """Is what was asked about still there to be asked about?"""
+    if request.verb is Verb.RETRY:
+        return d.candidate is None and request.hash in {past.hash for past in d.rejected}
+    same = d.candidate is not None and d.candidate.hash == request.hash
+    return same and (request.verb is not Verb.PROMOTE or _step(d) == request.step)
 
 
 def wait(
@@ -172,10 +240,17 @@ def _took_effect(new: list[Event], d: Deployment, request: Request) -> bool:
     if any(e.event == "RequestRefused" for e in new):
         return False
     same = d.candidate is not None and d.candidate.hash == request.hash
-    if request.verb is Verb.ABORT:
-        return not same
+    match request.verb:
+        case Verb.ABORT:
+            return not same
+        case Verb.PAUSE:
+            return same and d.paused
+        case Verb.RESUME:
+            return not d.paused
+        case Verb.RETRY:
+            return request.hash not in {past.hash for past in d.rejected}
     r = d.rollout
-    return not same or (r is not None and (request.step in r.approved_steps or (r.step or 0) > request.step))
+    return not same or (r is not None and (request.step in r.approved_steps or _step(d) > request.step))
 
 
 def _added(before: Deployment, after: Deployment) -> list[Event]:

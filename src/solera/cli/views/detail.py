@@ -76,7 +76,10 @@ def _fact_rows(d: Deployment, now: datetime, *, wide: bool) -> Iterator[tuple[st
         yield "Waits for" if d.state in {"Held", "Shifting"} else "Because", r.message
     if r and r.step_started_at:
         yield "Since", times.moment(r.step_started_at, now)
-    if r and r.held_since:
+    if r and r.paused_at:
+        by = f" by {r.paused_by}" if r.paused_by else ""
+        yield "Paused", f"since {times.moment(r.paused_at, now)}{by}"
+    elif r and r.held_since:
         yield "Held since", times.moment(r.held_since, now)
     if d.next or d.next_at:
         at = f" ({times.relative(d.next_at, now)})" if d.next_at else ""

@@ -74,7 +74,10 @@ def _rollout(d: Deployment, now: datetime) -> Answer:
     said, reason = (r.message if r else None), (r.reason if r else None)
     weight = f"{d.weight or 0}%"
     command = f"kubectl solera promote {d.name} -n {d.namespace}" if d.waits_for_approval else None
-    if d.waits_for_approval and reason == "WaitingForApproval":
+    if d.paused and reason == "Paused":
+        ours = f"{version} stays at {weight} until a person lets it go on"
+        command = f"kubectl solera resume {d.name} -n {d.namespace}"
+    elif d.waits_for_approval and reason == "WaitingForApproval":
         ours = f"{version} stays at {weight} until a person approves it"
     elif d.state == "Held":
         since = f" for {times.age(r.held_since, now)}" if r and r.held_since else ""
@@ -99,7 +102,8 @@ def _at_rest(d: Deployment, now: datetime) -> Answer:
             return kind, _said(f"A retirement is {late} ({found.reason})", found.message), None
     if stalled:
         past = d.effective_version or "the candidate"
-        return "Rejected", _said(f"{serves}, and {past} is not tried again", stalled.message), None
+        again = f"kubectl solera retry {d.name} -n {d.namespace}" if d.rejected else None
+        return "Rejected", _said(f"{serves}, and {past} is not tried again", stalled.message), again
     if d.stable is None:
         cause = d.state if d.state in {"Provisioning", "Evaluating"} else "NothingServes"
         return cause, _said(f"No version of {d.name} serves", ready.message if ready else d.next), None

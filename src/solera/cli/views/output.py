@@ -21,9 +21,14 @@ API_VERSION = "cli.solera.dev/v1"
 _LEFT_OUT = frozenset({"uid", "resource_version", "approval_steps", "step_weights", "rollout"})
 
 
-def text(document: Any, *, compact: bool = False) -> str:
-    """As printed: indented by two, or on one line for a stream."""
-    return json.dumps(document, ensure_ascii=False, indent=None if compact else 2)
+def text(document: Any, form: str = "json", *, stream: bool = False) -> str:
+    """A document as `-o json` or `-o yaml` prints it; in a `stream` on one line, or with the mark that parts YAML documents."""
+    if form == "yaml":
+        import yaml  # noqa: PLC0415 - slow to import
+
+        body = yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=1_000_000).rstrip()
+        return f"---\n{body}" if stream else str(body)
+    return json.dumps(document, ensure_ascii=False, indent=None if stream else 2)
 
 
 def deployment(d: Deployment) -> dict[str, Any]:
@@ -57,13 +62,15 @@ def explanation(d: Deployment, e: Explanation) -> dict[str, Any]:
 
 
 def outcome(d: Deployment, o: Outcome) -> dict[str, Any]:
-    """The answer of promote and abort, kind `RequestResult`. `accepted` is null while the operator has not answered."""
+    """The answer of the verbs that ask something of the operator, kind `RequestResult`. `accepted` is null while the operator has not answered."""
     return {
         "apiVersion": API_VERSION,
         "kind": "RequestResult",
         "namespace": d.namespace,
         "name": d.name,
         "verb": str(o.request.verb),
+        "version": o.request.version,
+        "hash": o.request.hash,
         "candidate": _plain(d.candidate),
         "step": o.request.step + 1,
         "request": str(o.request),

@@ -11,10 +11,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from solera.cli.views import times
-from solera.cli.views.view import Condition, Deployment, Event, Guardrail, Ref, Rejected, Rollout, Version, Weight
+from solera.cli.views.view import (
+    Condition,
+    Deployment,
+    Event,
+    Guardrail,
+    Promoted,
+    Ref,
+    Rejected,
+    Rollout,
+    Version,
+    Weight,
+)
 
 Manifest = Mapping[str, Any]
 REQUEST_ANNOTATION = "solera.dev/request"
+REQUESTED_BY_ANNOTATION = "solera.dev/requested-by"
 
 # Messages may quote a container's last words: nothing in them may steer the terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -73,6 +85,10 @@ def read(obj: Manifest) -> Deployment:
             )
             for r in _items(status, "rejected")
         ),
+        promoted=tuple(
+            Promoted(clean(p.get("version")) or "", clean(p.get("hash")) or "", times.parse(p.get("at")))
+            for p in _items(status, "promoted")
+        ),
         history=tuple(
             Event(times.parse(h.get("at")), clean(h.get("event")) or "", clean(h.get("message")) or "")
             for h in _items(status, "history")
@@ -121,6 +137,9 @@ def _rollout(raw: Manifest) -> Rollout | None:
         message=clean(raw.get("message")),
         observed_share=clean(raw.get("observedShare")),
         held_since=times.parse(raw.get("heldSince")),
+        paused_at=times.parse(raw.get("pausedAt")),
+        paused_by=clean(raw.get("pausedBy")),
+        timed_from=times.parse(raw.get("timedFrom")),
         evidence_at=times.parse(raw.get("evidenceAt")),
     )
 

@@ -12,6 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from solera.cli.cluster.find import hint
 from solera.cli.cluster.watching import Change, Kind, Watcher
 from solera.cli.errors import NotFound
 from solera.cli.views import output, table
@@ -52,7 +53,7 @@ def plain(what: RenderableType) -> str:
     return "\n".join(text.rstrip() for text in captured.get().splitlines())
 
 
-def show_changes(watcher: Watcher, now: Clock, *, form: str | None) -> None:
+def show_changes(watcher: Watcher, now: Clock, *, form: str) -> None:
     """Show changes until the one that is followed is gone. Ctrl-C goes through.
 
     Raises:
@@ -60,8 +61,8 @@ def show_changes(watcher: Watcher, now: Clock, *, form: str | None) -> None:
     """
     console = _console()
     changes = _started(watcher)
-    if form == "json":
-        _json(changes)
+    if form in {"json", "yaml"}:
+        _documents(changes, form)
     elif console.is_terminal:
         _redraw(changes, watcher, now, console, wide=form == "wide")
     else:
@@ -72,16 +73,17 @@ def _started(watcher: Watcher) -> Iterator[Change]:
     first = True
     for change in watcher.changes():
         if first and change.kind is Kind.LISTED and watcher.name:
-            raise NotFound(f"there is no LLMDeployment {watcher.name} in namespace {watcher.namespace}")
+            meant = hint(watcher.client, watcher.namespace or "", watcher.name)
+            raise NotFound(f"there is no LLMDeployment {watcher.name} in namespace {watcher.namespace}{meant}")
         first = False
         yield change
 
 
-def _json(changes: Iterator[Change]) -> None:
+def _documents(changes: Iterator[Change], form: str) -> None:
     for change in changes:
         if change.deployment:
             kind = "Deleted" if change.kind is Kind.DELETED else "Shown"
-            click.echo(output.text(output.change(kind, change.deployment), compact=True))
+            click.echo(output.text(output.change(kind, change.deployment), form, stream=True))
         else:
             _tell_contact(change)
 

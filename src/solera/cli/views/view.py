@@ -54,6 +54,9 @@ class Rollout:
     message: str | None
     observed_share: str | None
     held_since: datetime | None
+    paused_at: datetime | None
+    paused_by: str | None
+    timed_from: datetime | None  # the step's times run from then on, after a pause
     evidence_at: datetime | None  # when the figures under guardrails were taken
 
 
@@ -105,6 +108,15 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Promoted:
+    """A revision that has carried all traffic here."""
+
+    version: str
+    hash: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One line of the history."""
 
@@ -115,7 +127,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Everything that the verbs show or ask about. Lists in history and rejected are newest last."""
+    """Everything that the verbs show or ask about. Lists in history, rejected and promoted are newest last."""
 
     namespace: str
     name: str
@@ -146,6 +158,7 @@ class Deployment:
     guardrails: tuple[Guardrail, ...]
     versions: tuple[Version, ...]
     rejected: tuple[Rejected, ...]
+    promoted: tuple[Promoted, ...]
     history: tuple[Event, ...]
     request: str | None
     last_handled_request: str | None
@@ -168,6 +181,11 @@ class Deployment:
         if r is None or r.step is None or not self.in_rollout or r.step in r.approved_steps:
             return False
         return r.step in self.approval_steps or r.reason == "WaitingForApproval"
+
+    @property
+    def paused(self) -> bool:
+        """True while a person keeps the rollout where it is."""
+        return self.in_rollout and self.rollout is not None and self.rollout.paused_at is not None
 
     @property
     def in_rollout(self) -> bool:
