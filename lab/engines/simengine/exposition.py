@@ -95,6 +95,12 @@ def page(families: Iterable[Family], created: float | None = None) -> str:
     return "\n".join(line for family in families for line in family.lines(created)) + "\n"
 
 
+def without_numbers(text: str) -> str:
+    """A page on which every value is NaN."""
+    lines = (line if line.startswith("#") else f"{line.rpartition(' ')[0]} NaN" for line in text.splitlines())
+    return "\n".join(lines) + "\n"
+
+
 def _braces(series: Labels) -> str:
     return "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in series) + "}" if series else ""
 

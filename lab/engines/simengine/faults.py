@@ -14,6 +14,7 @@ from typing import Any
 from .letters import LETTERS
 
 DRAIN_MODES = ("finish", "abort", "hang")
+METRICS_MODES = ("shown", "closed", "missing", "empty", "nan")
 
 
 def _share(text: str) -> Any:
@@ -50,6 +51,11 @@ class Faults:
     counter_reset_hidden: bool = field(
         default=False, metadata={"text": "leave process_start_time_seconds as it is when counters fall to zero"}
     )
+    metrics_mode: str = field(
+        default="shown",
+        metadata={"text": "what /metrics does: shown, closed (no answer), missing (404), empty, or nan (every value)"},
+    )
+    metrics_delay: float = _seconds(0.0, "how long /metrics takes to answer")
     drain_mode: str = field(
         default="finish",
         metadata={"text": "on SIGTERM: finish requests, abort them, or hang (ignore it until killed)"},
@@ -59,9 +65,10 @@ class Faults:
     def __post_init__(self) -> None:
         for f in fields(self):
             _check(f, getattr(self, f.name))
-        if self.drain_mode not in DRAIN_MODES:
-            msg = f"drain_mode: {self.drain_mode!r} is none of {', '.join(DRAIN_MODES)}"
-            raise ValueError(msg)
+        for name, modes in (("drain_mode", DRAIN_MODES), ("metrics_mode", METRICS_MODES)):
+            if getattr(self, name) not in modes:
+                msg = f"{name}: {getattr(self, name)!r} is none of {', '.join(modes)}"
+                raise ValueError(msg)
         if not set(self.wrong_letters) <= set(LETTERS):
             msg = f"wrong_letters: {self.wrong_letters!r} must be letters a-z"
             raise ValueError(msg)

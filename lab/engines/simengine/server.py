@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from .engine import Ask, Engine, EngineError, Fate, StreamCut
-from .exposition import CONTENT_TYPE
+from .exposition import CONTENT_TYPE, without_numbers
 from .openai_api import RefusedError, Writer, error_body, read_ask, wants_usage
 
 log = logging.getLogger("simengine")
@@ -129,8 +129,18 @@ class Server:
         engine = self.engine
         return web.Response(status=200 if engine.loaded and not engine.draining else 503)
 
-    async def _metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self.engine.metrics_page().encode(), headers={"Content-Type": CONTENT_TYPE})
+    async def _metrics(self, request: web.Request) -> web.Response:
+        faults = self.engine.faults
+        if faults.metrics_delay:
+            await asyncio.sleep(faults.metrics_delay)
+        if faults.metrics_mode == "closed" and request.transport is not None:
+            request.transport.close()
+        if faults.metrics_mode == "missing":
+            raise web.HTTPNotFound
+        page = "" if faults.metrics_mode == "empty" else self.engine.metrics_page()
+        if faults.metrics_mode == "nan":
+            page = without_numbers(page)
+        return web.Response(body=page.encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _version(self, _request: web.Request) -> web.Response:
         return web.json_response({"version": f"simengine/{self.engine.config.generation}"})

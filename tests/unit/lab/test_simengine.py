@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from dataclasses import replace
 
@@ -206,6 +207,7 @@ async def test_put_starts_from_what_was_declared_and_patch_from_what_is(start: S
         ({"eror_rate": 0.1}, "eror_rate"),
         ({"error_rate": "x"}, "error_rate"),
         ({"wrong_rate": 0.5, "drain_mode": "leave"}, "drain_mode"),
+        ({"metrics_mode": "gone"}, "metrics_mode"),
         ({"startup_fail": 1}, "startup_fail"),
         ({"wrong_letters": "A"}, "wrong_letters"),
     ],
@@ -241,6 +243,29 @@ async def test_counters_reset_openly_or_hidden_and_by_the_clock(start: Start) ->
     await engine.ask()
     await asyncio.sleep(0.12)
     assert await engine.value(SUCCESS.format("length")) == 0
+
+
+async def test_metrics_fail_in_their_own_ways_while_requests_are_answered_and_counted(start: Start) -> None:
+    engine = await start()
+    count = SUCCESS.format("length")
+    await engine.ask()
+    await engine.put(metrics_mode="closed")
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await engine.page()
+    await engine.put(metrics_mode="missing")
+    async with engine.client.get(f"{engine.url}/metrics") as answer:
+        assert answer.status == 404
+    await engine.put(metrics_mode="empty")
+    assert await engine.page() == ""
+    await engine.put(metrics_mode="nan")
+    values = [line.rpartition(" ")[2] for line in (await engine.page()).splitlines() if not line.startswith("#")]
+    assert set(values) == {"NaN"}
+    assert math.isnan(await engine.value(count))
+    await engine.ask()
+    await engine.put(metrics_delay=0.2)
+    began = time.monotonic()
+    assert await engine.value(count) == 2
+    assert time.monotonic() - began >= 0.2
 
 
 async def test_drain_answers_what_is_in_flight_and_what_still_comes_then_closes(start: Start) -> None:
