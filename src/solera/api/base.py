@@ -1,6 +1,7 @@
 """What every model of the API shares: aliases, strictness, and bounded types."""
 
 import re
+import unicodedata
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -193,31 +194,38 @@ def whole(low: int, high: int) -> tuple[Any, ...]:
     return Field(ge=low, le=high), BeforeValidator(_whole_number)
 
 
-def text(maximum: int, pattern: str, say: str) -> tuple[Any, ...]:
+def text(maximum: int, pattern: str, say: str, letters: str = "") -> tuple[Any, ...]:
     """For `Annotated[str, *text(...)]`: a text of one form, refused in words rather than with a regular expression.
 
-    `pattern` must mean the same to RE2 and to Python, and must not hold a quote.
+    `pattern` must mean the same to RE2 and to Python; neither it nor `say` may hold a quote. With `letters`, the characters that may stand in it
+    as a class without brackets (`a-z0-9`), every other one is named: a letter of another alphabet may look like the right one.
     """
 
     def check(value: str) -> None:
         if not re.match(pattern, value) or value.endswith("\n"):
-            raise InvalidValue("", f"{value!r} is not possible here: {say}")
+            odd = [c for c in dict.fromkeys(value) if letters and not re.match(f"[{letters}]", c)]
+            named = ", ".join(f"{c!r} ({unicodedata.name(c, f'U+{ord(c):04X}')})" for c in odd)
+            raise InvalidValue("", f"{value!r} is not possible here: {say}" + (f"; not {named}" if named else ""))
 
+    odd = f"self.split('').filter(c, !c.matches('[{letters}]'))"
+    hint = f"self.matches('^[{letters}]*$') ? '' : '; not %s'.format([{odd}])"
+    naming = f"'%s%s'.format(['{say}', {hint}])"
     return (
+        Field(min_length=1, max_length=maximum),  # first, so that it is said of a text, not of a list
         *_checked(check, f"put it in quotes, and {say}"),
-        Field(min_length=1, max_length=maximum),
-        Rule(f"self.matches('{pattern}')", say),
+        Rule(f"self.matches('{pattern}')", say, naming if letters else None),
     )
 
 
 LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SUBDOMAIN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-
-ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=SUBDOMAIN)]
-"""The name of another object in the cluster."""
 SAY_LABEL = "write lower-case letters, digits and -, with a letter or digit at both ends"
+SAY_SUBDOMAIN = "write lower-case letters, digits, - and ., with a letter or digit at both ends"
+
+ObjectName = Annotated[str, *text(253, SUBDOMAIN, SAY_SUBDOMAIN)]
+"""The name of another object in the cluster."""
 Label = Annotated[str, *text(63, LABEL, SAY_LABEL)]
-VersionName = Annotated[str, *text(20, LABEL, SAY_LABEL)]
+VersionName = Annotated[str, *text(20, LABEL, SAY_LABEL, "-a-z0-9")]
 ShortText = Annotated[str, Field(min_length=1, max_length=128)]
 
 

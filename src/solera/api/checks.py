@@ -106,13 +106,10 @@ def _successors(versions: Node, names: list[str | None]) -> Findings:
     wrong = [f"{n} -> {to}" for n, to in leads.items() if to == n or (to not in names and None not in names)]
     if wrong:
         yield InvalidSpec(versions.path, f"lifecycle.successor must name another version: {', '.join(wrong)}")
-    told: set[str] = set()
-    for start, to in leads.items():
-        circle = _circle(leads, start)
-        if to != start and not told.intersection(circle):
-            told.update(circle)
-            if circle and len(circle) > 1:
-                yield InvalidSpec(versions.path, f"successors form a circle: {', '.join(circle)}")
+    members = {name for start in leads for name in _circle(leads, start)}
+    circle = [name for name in leads if name in members and leads[name] != name]
+    if circle:
+        yield InvalidSpec(versions.path, f"successors form a circle: {', '.join(circle)}")
 
 
 def _circle(leads: Mapping[str, str], start: str) -> list[str]:

@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 
 from solera.api.base import LABEL
+from solera.api.extensions import Rule, rules
 from solera.api.llmdeployment import KIND, PLURAL, LLMDeployment
-from solera.api.metadata import GROUP, MAX_NAME, VERSION
+from solera.api.metadata import GROUP, MAX_NAME, SAY_NAME, VERSION
 from solera.api.record import RolloutRecord
 from solera.api.schema import Schema, structural
 from solera.errors import SoleraError
@@ -90,7 +91,7 @@ def _object(schema: Schema, *parts: str) -> Schema:
                     "type": "string",
                     "description": f"Name, at most {MAX_NAME} characters: it is part of the names of all children.",
                     "maxLength": MAX_NAME,
-                    "pattern": LABEL,
+                    **rules(Rule(f"self.matches('{LABEL}')", SAY_NAME)),
                 }
             },
         },
@@ -146,7 +147,7 @@ def render() -> dict[str, str]:
     """
     out = {}
     for definition in (llmdeployment(), rolloutrecord()):
-        text = HEADER + yaml.dump(definition, Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
+        text = HEADER + yaml.dump(definition, Dumper=_Plain, sort_keys=False, width=160, allow_unicode=True)
         plural = definition["spec"]["names"]["plural"]
         if len(text.encode()) > MAX_BYTES:
             raise SoleraError(f"the definition of {plural} has {len(text.encode())} bytes, more than {MAX_BYTES}")

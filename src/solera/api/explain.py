@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from solera.api.base import LABEL, SAY_LABEL, SUBDOMAIN
-
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-_SAY_PATTERN = {LABEL: SAY_LABEL, SUBDOMAIN: SAY_LABEL.replace("digits and -", "digits, - and .")}
 # Branches that pydantic names in a location although they are no field (the two halves of int | str).
 _NOT_A_FIELD = frozenset({"int", "str"})
 
@@ -51,8 +48,7 @@ def _sentence(finding: ErrorDetails) -> str:
         case "enum" | "literal_error":
             return f"{_short(value)} is not possible here: write {context['expected']}"
         case "string_pattern_mismatch":
-            form = _SAY_PATTERN.get(context["pattern"], f"must match {context['pattern']}")
-            return f"{_short(value)} is not possible here: {form}"
+            return f"{_short(value)} is not possible here: it must match {context['pattern']}"
         case "string_too_long":
             return f"is too long: at most {context['max_length']} characters"
         case "string_too_short":

@@ -81,7 +81,7 @@ def read(obj: dict[str, Any]) -> tuple[LLMDeployment | None, list[InvalidSpec]]:
     """The object, None if it does not fit the schema, and everything that is wrong with it: each field once, schema before rules."""
     parsed, found = None, []
     try:
-        parsed = LLMDeployment.model_validate(obj)
+        parsed = LLMDeployment.model_validate(obj, by_alias=True, by_name=False)
     except ValidationError as error:
         found = [InvalidSpec(path, message) for path, message in all_in_user_words(error)]
     known = {problem.path for problem in found}

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from solera.api.base import LABEL, StatusModel
+from solera.api.base import LABEL, SAY_LABEL, StatusModel, text
 
 GROUP = "solera.dev"
 VERSION = "v1alpha1"
@@ -12,12 +12,13 @@ API_VERSION = f"{GROUP}/{VERSION}"
 
 MAX_NAME = 33
 """A child is named NAME-VERSION-HASH, a label of 63 characters: 33 + 1 + 20 + 1 + 8."""
+SAY_NAME = f"{SAY_LABEL}, and without dots: it is part of the names of all children"
 
 
 class Metadata(StatusModel):
     """Standard metadata. Written by the apiserver, so unknown fields are ignored."""
 
-    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=LABEL)]
+    name: Annotated[str, *text(MAX_NAME, LABEL, SAY_NAME)]
     """Name, at most 33 characters: it is part of the names of all children."""
     namespace: str = "default"
     """Namespace."""

@@ -21,6 +21,8 @@ from solera.api.base import (
 from solera.api.extensions import ATOMIC, ATOMIC_MAP, map_list, rules
 
 SAY_GPU_RESOURCE = "write the name of an extended resource, for example nvidia.com/gpu"
+SAY_KEY = "write letters, digits, -, _ and ."
+SAY_VARIABLE = "write letters, digits and _, not beginning with a digit"
 SAY_MARK = "write letters, digits, ., _ and -, with a letter or digit first"
 _MARK = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -115,7 +117,7 @@ class KeySelector(SpecModel):
 
     name: ObjectName
     """Name of the object."""
-    key: Annotated[str, Field(min_length=1, max_length=253, pattern="^[-._a-zA-Z0-9]+$")]
+    key: Annotated[str, *text(253, "^[-._a-zA-Z0-9]+$", SAY_KEY)]
     """Key in its data."""
 
 
@@ -135,7 +137,7 @@ class EnvVar(SpecModel):
 
     model_config = ConfigDict(json_schema_extra=rules(cel.ONE_ENV_VALUE))
 
-    name: Annotated[str, Field(min_length=1, max_length=128, pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
+    name: Annotated[str, *text(128, "^[A-Za-z_][A-Za-z0-9_]*$", SAY_VARIABLE)]
     """Name of the variable."""
     value: Annotated[str, Field(max_length=4096)] | None = None
     """Its value, in quotes. Never a secret: use valueFrom."""

@@ -143,7 +143,12 @@ GUARD = "spec.rollout.guardrails[0]"
 REFUSED = [
     # names
     Refused("name too long", named("a" * 34), "metadata.name", python="at most 33", cel="may not be more than 33"),
-    Refused("name with a dot", named("a.b"), "metadata.name", python="write lower-case letters", cel="should match"),
+    Refused(
+        "name with a dot",
+        named("a.b"),
+        "metadata.name",
+        "digits and -, with a letter or digit at both ends, and without dots",
+    ),
     Refused(
         "version name too long",
         both(spec(serve="a" * 21), spec(versions=[version("a" * 21)])),
@@ -173,6 +178,61 @@ REFUSED = [
         "write letters, digits",
     ),
     Refused("version name in capitals", spec(serve="V1"), "spec.serve", "write lower-case letters, digits and -"),
+    Refused(
+        "version name with a letter that looks like another",
+        both(spec(serve="v1\u0430"), spec(versions=[version("v1\u0430")])),
+        "spec.versions[0].name",
+        "write lower-case letters, digits and -, with a letter or digit at both ends; not ",
+        python="'\u0430' (CYRILLIC SMALL LETTER A)",
+        cel='not ["\u0430"]',
+        python_path="spec.serve",
+    ),
+    Refused(
+        "version name that ends wrongly",
+        both(spec(serve="v1-"), spec(versions=[version("v1-")])),
+        "spec.serve",
+        "with a letter or digit at both ends",
+    ),
+    Refused(
+        "field in another spelling",
+        template(node_selector={"a": "b"}),
+        "spec.template.node_selector",
+        python="not a field",
+        cel="unknown field",
+    ),
+    Refused(
+        "Gateway in capitals",
+        gateway(parentRefs=[{"name": "Inference"}]),
+        "spec.traffic.gateway.parentRefs[0].name",
+        "write lower-case letters, digits, - and .",
+    ),
+    Refused(
+        "env name with a dash",
+        template(env=[{"name": "MY-VAR", "value": "1"}]),
+        "spec.template.env[0].name",
+        "write letters, digits and _",
+    ),
+    Refused(
+        "quantity with a fraction",
+        template(resources={"cpu": 1.5}),
+        "spec.template.resources.cpu",
+        python="in quotes",
+        cel="must be of type integer,string",
+    ),
+    Refused(
+        "weight in quotes",
+        steps({"weight": "5"}, 100),
+        f"{STEPS}[0].weight",
+        python="without quotes",
+        cel="must be of type integer",
+    ),
+    Refused(
+        "limit as a number",
+        guardrail(metric="ErrorRate", limit=5),
+        f"{GUARD}.limit",
+        python="must be text: write a percentage",
+        cel="must be of type string",
+    ),
     # required
     Refused("no serve", drop("spec", "serve"), "spec.serve", python="is required", cel="Required value"),
     Refused("no traffic", drop("spec", "traffic"), "spec.traffic", python="is required", cel="Required value"),
