@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
+from solera.api.scalars import format_duration
 from solera.config_types import Bytes, Duration, FilePath, LabelName, Port, SourceName, Url, between
 from solera.errors import SoleraError
 
@@ -108,6 +109,38 @@ class Probe(_Part):
     """Text to complete; one token is asked for."""
 
 
+class LeaderElection(_Part):
+    """How several replicas agree on the one that writes."""
+
+    enabled: bool = True
+    """Lead only while holding a Lease. Without it, nothing keeps two operators from writing at once."""
+    namespace: SourceName | None = None
+    """Namespace of the Lease; the operator's own when left out."""
+    name: SourceName = "solera-operator"
+    """Name of the Lease; the chart writes the release's name."""
+    lease_duration: Annotated[Duration, between("2s", "10m")] = timedelta(seconds=15)
+    """Time after its last renewal when others take a silent leader for dead; whole seconds."""
+    renew_interval: Annotated[Duration, between("500ms", "5m")] = timedelta(seconds=5)
+    """Time between two renewals. A leader that could not renew for two thirds of leaseDuration ends."""
+    retry_interval: Annotated[Duration, between("100ms", "1m")] = timedelta(seconds=2)
+    """Time between two looks of a replica that stands by, and after a failed renewal."""
+
+    @model_validator(mode="after")
+    def _in_proportion(self) -> Self:
+        if self.lease_duration % timedelta(seconds=1):
+            raise ValueError(
+                f"leaseDuration {format_duration(self.lease_duration)}: write whole seconds, for example 15s"
+            )
+        together, limit = self.renew_interval + self.retry_interval, self.lease_duration * 2 / 3
+        if together >= limit:
+            raise ValueError(
+                f"renewInterval and retryInterval are {format_duration(together)} together, and must be less than two thirds of"
+                f" leaseDuration ({limit.total_seconds():.4g}s), so that a failed renewal can be tried again:"
+                " write a longer leaseDuration, or shorter intervals"
+            )
+        return self
+
+
 class LogLevel(StrEnum):
     """Least important messages that are written."""
 
@@ -131,6 +164,8 @@ class Config(_Part):
     """How evidence is collected."""
     probe: Probe = Probe()
     """The real completion that every new pod must answer."""
+    leader_election: LeaderElection = LeaderElection()
+    """How several replicas agree on the one that writes."""
     namespaces: Annotated[tuple[SourceName, ...], Field(max_length=256)] = ()
     """Namespaces to manage; all when left out."""
     workers: Annotated[int, Field(ge=1, le=256)] = 8

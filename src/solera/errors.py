@@ -66,3 +66,7 @@ class NameTaken(SoleraError):  # noqa: N818
 
 class NotSafe(SoleraError):  # noqa: N818
     """A destructive action was refused because a live look showed that its reason no longer holds."""
+
+
+class NotLeading(SoleraError):  # noqa: N818
+    """This process must not write: another one leads, may lead by now, or this one is about to stop."""

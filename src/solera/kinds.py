@@ -48,6 +48,7 @@ POD = Resource("Pod", "v1", "pods")
 ENDPOINT_SLICE = Resource("EndpointSlice", "discovery.k8s.io/v1", "endpointslices")
 HTTP_ROUTE = Resource("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes")
 EVENT = Resource("Event", "events.k8s.io/v1", "events")
+LEASE = Resource("Lease", "coordination.k8s.io/v1", "leases")
 
 RESOURCES: dict[str, Resource] = {
     r.kind: r
@@ -62,6 +63,7 @@ RESOURCES: dict[str, Resource] = {
         ENDPOINT_SLICE,
         HTTP_ROUTE,
         EVENT,
+        LEASE,
     )
 }
 

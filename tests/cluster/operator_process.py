@@ -26,13 +26,15 @@ def free_port() -> int:
 
 @dataclass
 class OperatorProcess:
-    """`solera operator run` for one namespace."""
+    """`solera operator run` for one namespace; ``election`` is its leaderElection, ``pod`` the name that it takes for its pod's."""
 
     folder: Path
     namespace: str
     kubeconfig: Path | str
     port: int = field(default_factory=free_port)
     process: asyncio.subprocess.Process | None = None
+    election: Object = field(default_factory=lambda: {"enabled": False})
+    pod: str = ""
 
     @property
     def log(self) -> str:
@@ -46,12 +48,13 @@ class OperatorProcess:
         health = free_port()
         config.write_text(
             f"namespaces: [{self.namespace}]\nmetricsPort: {self.port}\nhealthPort: {health}\nlogFormat: json\nlogLevel: debug\n"
+            f"leaderElection: {json.dumps(self.election)}\n"
         )
         with (self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", "solera.cli.main", "operator", "run", "--config", str(config)),
-                env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+                env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "POD_NAME": self.pod},
                 stdout=log,
                 stderr=log,
             )

@@ -109,7 +109,11 @@ def test_a_digest_wins_over_the_tag() -> None:
 def test_configuration_reaches_the_pod_and_restarts_it() -> None:
     plain, changed = template(), template("--set", "config.metricsPort=9000", "--set", "config.logFormat=json")
     (config,) = kinds(changed, "ConfigMap")
-    assert yaml.safe_load(config["data"]["config.yaml"]) == {"metricsPort": 9000, "logFormat": "json"}
+    assert yaml.safe_load(config["data"]["config.yaml"]) == {
+        "metricsPort": 9000,
+        "logFormat": "json",
+        "leaderElection": {"name": NAME},
+    }
     before, after = (kinds(objects, "Deployment")[0]["spec"]["template"] for objects in (plain, changed))
     assert before["metadata"]["annotations"]["checksum/config"] != after["metadata"]["annotations"]["checksum/config"]
     assert after["metadata"]["annotations"]["prometheus.io/port"] == "9000"
@@ -128,10 +132,72 @@ def test_credentials_of_a_metric_source_can_be_mounted() -> None:
     assert {"name": "token", "mountPath": "/etc/token"} in spec["containers"][0]["volumeMounts"]
 
 
-def test_one_writer_at_a_time() -> None:
-    (deployment,) = kinds(template(), "Deployment")
-    assert deployment["spec"]["replicas"] == 1
+def test_two_pods_of_which_one_is_always_there() -> None:
+    objects = template()
+    (deployment,) = kinds(objects, "Deployment")
+    assert deployment["spec"]["replicas"] == 2
+    rolling = {"maxSurge": 1, "maxUnavailable": 0}
+    assert deployment["spec"]["strategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
+    pod = deployment["spec"]["template"]
+    (budget,) = kinds(objects, "PodDisruptionBudget")
+    assert budget["spec"]["minAvailable"] == 1
+    wanted = budget["spec"]["selector"]["matchLabels"].items()
+    assert wanted <= pod["metadata"]["labels"].items()
+    spread = pod["spec"]["topologySpreadConstraints"]
+    assert {s["topologyKey"] for s in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+    for one in spread:
+        assert one["whenUnsatisfiable"] == "ScheduleAnyway", "on a single node both must run"
+        assert one["labelSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+
+
+def test_one_pod_needs_no_budget() -> None:
+    objects = template("--set", "replicas=1")
+    assert not kinds(objects, "PodDisruptionBudget")
+    (deployment,) = kinds(objects, "Deployment")
+    assert "topologySpreadConstraints" not in deployment["spec"]["template"]["spec"]
+    assert kinds(objects, "Lease"), "an upgrade makes a second one for a moment"
+
+
+def test_without_leader_election_there_is_one_writer_at_a_time() -> None:
+    off = ("--set", "config.leaderElection.enabled=false")
+    objects = template(*off, "--set", "replicas=1")
+    (deployment,) = kinds(objects, "Deployment")
     assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    assert not kinds(objects, "Lease")
+    assert not [o for o in objects if o["metadata"]["name"] == f"{NAME}-leader"]
+    done = helm("template", NAME, str(CHART), *IMAGE, *off, check=False)
+    assert done.returncode != 0
+    assert "replicas: 2 would write at once; write 1, or config.leaderElection.enabled: true" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ((), ("default", NAME)),
+        (
+            ("--set", "config.leaderElection.name=mine", "--set", "config.leaderElection.namespace=there"),
+            ("there", "mine"),
+        ),
+    ],
+    ids=["default", "elsewhere"],
+)
+def test_the_lease_and_the_right_to_it_are_where_the_operator_looks(options: tuple[str, ...], place: Any) -> None:
+    objects = template(*options)
+    (config,) = kinds(objects, "ConfigMap")
+    election = yaml.safe_load(config["data"]["config.yaml"])["leaderElection"]
+    assert (election.get("namespace", "default"), election["name"]) == place
+    (lease,) = kinds(objects, "Lease")
+    assert (lease["metadata"]["namespace"], lease["metadata"]["name"]) == place
+    assert "spec" not in lease, "Helm must never own what the leader writes"
+    role, binding = (o for o in kinds(objects, "Role", "RoleBinding") if o["metadata"]["name"] == f"{NAME}-leader")
+    assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == place[0]
+    limited, creation = role["rules"]
+    assert (limited["resourceNames"], limited["verbs"]) == ([place[1]], ["get", "update"])
+    assert creation["verbs"] == ["create"]
+    (deployment,) = kinds(objects, "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    told = {e["name"]: e["valueFrom"]["fieldRef"]["fieldPath"] for e in container["env"]}
+    assert told == {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}
 
 
 # --- rights ---------------------------------------------------------------------------------------------------------
@@ -175,9 +241,12 @@ def test_who_may_edit_may_not_forge_evidence() -> None:
 def test_in_named_namespaces_the_operator_has_no_rights_elsewhere() -> None:
     objects = template("--set", "config.namespaces={ml,chat}", "--set", "rbac.userRoles=false")
     assert not kinds(objects, "ClusterRole", "ClusterRoleBinding")
-    places = sorted((obj["kind"], obj["metadata"]["namespace"]) for obj in kinds(objects, "Role", "RoleBinding"))
+    rights = kinds(objects, "Role", "RoleBinding")
+    places = sorted(
+        (o["kind"], o["metadata"]["namespace"]) for o in rights if o["metadata"]["name"] == f"{NAME}-operator"
+    )
     assert places == [("Role", "chat"), ("Role", "ml"), ("RoleBinding", "chat"), ("RoleBinding", "ml")]
-    (one, other) = kinds(objects, "Role")
+    (one, other) = (o for o in kinds(objects, "Role") if o["metadata"]["name"] == f"{NAME}-operator")
     assert one["rules"] == other["rules"] == operator_rules(template())
 
 
@@ -342,8 +411,9 @@ def test_the_cluster_s_own_roles_learn_about_the_resource(people: Kube) -> None:
 
 
 def test_the_operator_s_account_may_do_its_work_and_no_more(people: Kube, cluster: Kube) -> None:
-    rights = kinds(template(), "ClusterRole", "ClusterRoleBinding", "ServiceAccount")
-    text = yaml.safe_dump_all([obj for obj in rights if obj["metadata"]["name"] in {NAME, f"{NAME}-operator"}])
+    rights = kinds(template(), "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount")
+    names = {NAME, f"{NAME}-operator", f"{NAME}-leader"}
+    text = yaml.safe_dump_all([obj for obj in rights if obj["metadata"]["name"] in names])
     cluster.run("apply", "-f", "-", stdin=text)
     account = f"system:serviceaccount:default:{NAME}"
     try:
@@ -365,6 +435,15 @@ def test_the_operator_s_account_may_do_its_work_and_no_more(people: Kube, cluste
             ("create", "rolebindings.rbac.authorization.k8s.io"): False,
         }
         assert {question: may(people, account, *question) for question in expected} == expected
+        assert may(cluster, account, "create", "leases")
+        asked = {
+            (verb, name): cluster.run(
+                "auth", "can-i", verb, f"lease/{name}", f"--as={account}", check=False
+            ).stdout.strip()
+            for verb in ("get", "update", "patch", "delete")
+            for name in (NAME, "another")
+        }
+        assert [question for question, answer in asked.items() if answer == "yes"] == [("get", NAME), ("update", NAME)]
     finally:
         cluster.run("delete", "--ignore-not-found", "-f", "-", stdin=text)
 

@@ -46,6 +46,27 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "solera.healthPort" -}}{{ .Values.config.healthPort | default 8081 }}{{- end -}}
 
+{{- /* "true" or nothing: whether the replicas agree on one that writes. */ -}}
+{{- define "solera.leaderElection" -}}
+{{- $enabled := (.Values.config.leaderElection | default dict).enabled -}}
+{{- if ne (toString $enabled) "false" -}}true{{- else if gt (int .Values.replicas) 1 -}}
+{{- fail (printf "replicas: %d would write at once; write 1, or config.leaderElection.enabled: true" (int .Values.replicas)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "solera.leaseName" -}}{{ (.Values.config.leaderElection | default dict).name | default (include "solera.fullname" .) }}{{- end -}}
+
+{{- define "solera.leaseNamespace" -}}{{ (.Values.config.leaderElection | default dict).namespace | default .Release.Namespace }}{{- end -}}
+
+{{- /* The operator's configuration; the Lease is named after the release, so that two releases do not stand in each other's way. */ -}}
+{{- define "solera.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- if include "solera.leaderElection" . -}}
+{{- $_ := set $config "leaderElection" (merge (dict "name" (include "solera.leaseName" .)) ($config.leaderElection | default dict)) -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
 {{- /*
 What the operator may do. No Secrets (the kubelet resolves what pods refer to), nothing on roles, definitions, namespaces or nodes,
 and it never writes an LLMDeployment itself, only its status.

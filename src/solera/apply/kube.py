@@ -6,8 +6,8 @@ Nothing here retries: whoever calls has a work queue with backoff, and a repeate
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
@@ -17,8 +17,9 @@ from kubernetes.aio.client import ApiClient
 
 from solera import __version__
 from solera.apply.answers import error_from, error_from_status
+from solera.apply.wire import UnderWay, lines
 from solera.errors import Unavailable
-from solera.kinds import EVENT, RESOURCES, Resource
+from solera.kinds import EVENT, LEASE, RESOURCES, Resource
 
 Manifest = dict[str, Any]
 
@@ -79,8 +80,9 @@ class Kube(Protocol):
 class KubeClient:
     """``Kube`` over HTTP.
 
-    ``may_write`` is asked right before each write and raises when this process must not write now (a lost lease). ``on_write(kind,
-    verb)`` is called after each write that the apiserver accepted.
+    ``may_write`` is asked right before each write but those of Leases: it raises when this process must not write now (a lost lease),
+    and returns the seconds after which the write must not be made any more. ``on_write(kind, verb)`` is called after each of these
+    writes that the apiserver accepted.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class KubeClient:
         api: ApiClient,
         *,
         timeout: float = 15.0,
-        may_write: Callable[[], None] = lambda: None,
+        may_write: Callable[[], float] = lambda: math.inf,
         on_write: Callable[[str, str], None] = lambda _kind, _verb: None,
     ) -> None:
         api.user_agent = USER_AGENT
@@ -98,10 +100,15 @@ class KubeClient:
         self._watch_timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=90)
         self._may_write = may_write
         self._on_write = on_write
+        self._writes = UnderWay()
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._api.close()
+
+    async def writes_ended(self) -> None:
+        """Wait until no write is waiting for its answer."""
+        await self._writes.ended()
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest:
         """See ``Kube.get``."""
@@ -141,11 +148,9 @@ class KubeClient:
         if initial_events:
             query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         what = f"watch {kind}"
-        async with self._open(
-            "GET", RESOURCES[kind].path(namespace), what, query=query, timeout=self._watch_timeout
-        ) as response:
+        async with self._open("GET", RESOURCES[kind].path(namespace), what, query, self._watch_timeout) as response:
             yield {"type": "OPENED"}
-            async for line in _lines(response, what):
+            async for line in lines(response, what):
                 event: Manifest = orjson.loads(line)
                 if event.get("type") == "ERROR":
                     raise error_from_status(what, event.get("object") or {})
@@ -178,6 +183,19 @@ class KubeClient:
         await self._call("POST", EVENT.path(metadata["namespace"]), what, body=manifest)
         self._on_write("Event", "create")
 
+    async def create_lease(self, manifest: Manifest) -> Manifest:
+        """Create one coordination.k8s.io/v1 Lease; ``Conflict`` when one of its name exists. Returns the live object."""
+        metadata = manifest["metadata"]
+        what = f"create Lease {metadata['namespace']}/{metadata['name']}"
+        return await self._call("POST", LEASE.path(metadata["namespace"]), what, body=manifest, fenced=False)
+
+    async def replace_lease(self, manifest: Manifest) -> Manifest:
+        """Replace exactly the version of a Lease that ``manifest`` names; ``Conflict`` or ``NotFound`` when it is another. Returns the live object."""
+        metadata = manifest["metadata"]
+        what = f"replace Lease {metadata['namespace']}/{metadata['name']}"
+        path = LEASE.path(metadata["namespace"], metadata["name"])
+        return await self._call("PUT", path, what, body=manifest, fenced=False)
+
     async def _apply(self, manifest: Manifest, subresource: str) -> Manifest:
         resource = _resource_of(manifest)
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
@@ -202,24 +220,18 @@ class KubeClient:
         body: Manifest | None = None,
         accept: str = _JSON,
         content_type: str = _JSON,
+        fenced: bool = True,
     ) -> Manifest:
-        if method != "GET":
-            self._may_write()
-        async with self._open(
-            method,
-            path,
-            what,
-            query=query or {},
-            body=body,
-            accept=accept,
-            content_type=content_type,
-            timeout=self._timeout,
-        ) as response:
-            try:
-                parsed: Manifest = orjson.loads(await response.read())
-            except orjson.JSONDecodeError as error:
-                raise Unavailable(what, f"the answer is not JSON: {error}", status=response.status) from error
-            return parsed
+        fenced = fenced and method != "GET"
+        types = {"accept": accept, "content_type": content_type}
+        opened = self._open(method, path, what, query or {}, self._timeout, body=body, fenced=fenced, **types)
+        with self._writes if fenced else contextlib.nullcontext():
+            async with opened as response:
+                try:
+                    parsed: Manifest = orjson.loads(await response.read())
+                except orjson.JSONDecodeError as error:
+                    raise Unavailable(what, f"the answer is not JSON: {error}", status=response.status) from error
+                return parsed
 
     @contextlib.asynccontextmanager
     async def _open(
@@ -227,12 +239,13 @@ class KubeClient:
         method: str,
         path: str,
         what: str,
-        *,
         query: Mapping[str, str],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own object with its several limits
+        *,
         body: Manifest | None = None,
         accept: str = _JSON,
         content_type: str = _JSON,
+        fenced: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One answer with a good status, its body not read yet; the connection is given back or closed at the end."""
         try:
@@ -244,6 +257,8 @@ class KubeClient:
                 body=body,
                 auth_settings=["BearerToken"],
             )
+            if fenced and (left := self._may_write()) < (timeout.total or 0):
+                timeout = aiohttp.ClientTimeout(total=left, sock_connect=timeout.sock_connect)
             response = (await self._api.call_api(*request, _request_timeout=timeout)).response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(what, _words(error)) from error
@@ -270,16 +285,3 @@ def _resource_of(manifest: Manifest) -> Resource:
     if manifest["apiVersion"] != resource.api_version:
         raise ValueError(f"{resource.kind} is written as {resource.api_version}, not {manifest['apiVersion']}")
     return resource
-
-
-async def _lines(response: aiohttp.ClientResponse, what: str) -> AsyncIterator[bytes]:
-    """The stream cut at newlines; one event may come in many pieces and many events in one."""
-    rest = b""
-    async for piece in response.content.iter_any():
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
-            if line.strip():
-                yield line
-        await asyncio.sleep(0)  # a burst of events must not keep the other tasks out
-    if rest.strip():
-        raise Unavailable(what, "the stream ended inside an event")

@@ -20,6 +20,7 @@ from solera.observe.informer import Informer, trim, trim_pod
 from solera.observe.observation import Observer
 from solera.observe.resync import Resync
 from solera.observe.store import Store
+from solera.operator.leadership import Alone, Leadership
 from solera.operator.reconcile import Collector, Reconciler
 from solera.operator.telemetry import Telemetry
 from solera.operator.worker import Worker
@@ -53,7 +54,8 @@ def wall_clock() -> datetime:
 class Operator:
     """Watches, decides and acts, from ``run`` until that is cancelled.
 
-    ``wake`` makes a key be looked at soon (the collector calls it for new evidence). Decisions begin when every kind has been listed once.
+    ``wake`` makes a key be looked at soon (the collector calls it for new evidence). Every replica watches; decisions, readings and writes
+    begin when every kind has been listed once and ``leadership`` is won, and end for good when it is lost.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Operator:
         planner: Callable[[Observation], Plan],
         collector: RunningCollector,
         telemetry: Telemetry,
+        leadership: Leadership | None = None,
         namespaces: tuple[str, ...] = (),
         workers: int = 8,
         resync: timedelta = timedelta(minutes=10),
@@ -85,6 +88,7 @@ class Operator:
             for namespace in (namespaces or (None,))
         )
         self.collector = collector
+        self.leadership = leadership or Alone()
         self._working = False
         self._workers = workers
         self._reconciler = Reconciler(
@@ -97,7 +101,8 @@ class Operator:
             clock=clock,
             resync=resync,
         )
-        telemetry.queue_depth.set_function(self.queue.depth)
+        telemetry.queue_depth.set_function(lambda: self.queue.depth() if self._working else 0)
+        telemetry.leader.set_function(lambda: self._working and self.leadership.leading)
         telemetry.watch_states(self._states)
 
     def wake(self, key: Key) -> None:
@@ -115,17 +120,20 @@ class Operator:
             self.store.upsert(LLM_DEPLOYMENT.kind, obj)
 
     async def run(self) -> None:
-        """Run until cancelled. Raises the first error that a part did not handle itself."""
+        """Run until cancelled. Raises the first error that a part did not handle itself, ``LeaseLost`` among them, in a group."""
         async with asyncio.TaskGroup() as parts:
             for informer in self.informers:
                 parts.create_task(_for_ever(informer.run(), f"watch of {informer.kind}"))
             parts.create_task(_for_ever(self.resync.run(), "resync"))
-            parts.create_task(_for_ever(self.collector.run(), "collector"))
             await asyncio.gather(*(informer.synced.wait() for informer in self.informers), self.resync.synced.wait())
             log.info("all kinds are listed, %d LLMDeployments", len(self.store.keys()))
             # What is stored now stays: the collector of garbage need not walk through it each time.
             gc.collect()
             gc.freeze()
+            await self.leadership.acquire()
+            parts.create_task(_for_ever(self.leadership.hold(), "hold on the Lease"))
+            parts.create_task(_for_ever(self.collector.run(), "collector"))
+            self.queue.begin()
             self._working = True
             told: dict[Key, str] = {}
             for number in range(self._workers):
@@ -141,7 +149,7 @@ class Operator:
         if self._working and self.queue.stuck_for() > STUCK:
             return f"no look has ended for {self.queue.stuck_for():.0f} s"
         deaf_since = self.resync.behind_since
-        if self._working and deaf_since is not None and now - deaf_since > DEAF:
+        if self.resync.synced.is_set() and deaf_since is not None and now - deaf_since > DEAF:
             return f"changes of LLMDeployments have not been heard of for {now - deaf_since:.0f} s"
         return None
 
@@ -160,12 +168,16 @@ class Operator:
             yield self.resync.problem
         elif not self.resync.synced.is_set():
             yield "LLMDeployments are not listed yet"
+        if (problem := self.leadership.problem()) is not None:
+            yield problem
 
     def _watch_restarted(self, kind: str, why: str) -> None:
         self.telemetry.watch_restarted(kind, why)
         log.debug("watch of %s: %s", kind, why)
 
     def _states(self) -> Iterator[str]:
+        if not self._working:
+            return  # the leader tells them; a sum over all replicas would count them twice
         for obj in self.store.objects(LLM_DEPLOYMENT.kind):
             yield (obj.get("status") or {}).get("state") or ""
 

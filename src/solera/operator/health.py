@@ -15,13 +15,21 @@ class HealthServer:
     """Serves /livez, /readyz, /healthz (the same as /livez) and /metrics.
 
     ``live`` fails only for what a restart would heal, so never because the apiserver is away. ``ready`` fails for what keeps the
-    operator from doing its work.
+    operator from doing its work; where it does not fail, the answer ends with what ``notes`` say.
     """
 
-    def __init__(self, registry: CollectorRegistry, *, live: Sequence[Check], ready: Sequence[Check]) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        live: Sequence[Check],
+        ready: Sequence[Check],
+        notes: Sequence[Callable[[], str]] = (),
+    ) -> None:
         self._registry = registry
         self._live = tuple(live)
         self._ready = tuple(ready)
+        self._notes = tuple(notes)
         self._runner: web.AppRunner | None = None
         self.ports: tuple[int, ...] = ()
 
@@ -47,12 +55,14 @@ class HealthServer:
         return _answer(self._live)
 
     async def _answer_ready(self, _request: web.Request) -> web.Response:
-        return _answer(self._ready)
+        return _answer(self._ready, self._notes)
 
     async def _answer_metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _answer(checks: Sequence[Check]) -> web.Response:
+def _answer(checks: Sequence[Check], notes: Sequence[Callable[[], str]] = ()) -> web.Response:
     problems = [problem for check in checks if (problem := check()) is not None]
-    return web.Response(status=503 if problems else 200, text="\n".join(problems or ["ok"]) + "\n")
+    return web.Response(
+        status=503 if problems else 200, text="\n".join(problems or ["ok", *(note() for note in notes)]) + "\n"
+    )

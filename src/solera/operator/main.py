@@ -25,11 +25,15 @@ from solera.kinds import GROUP, LLM_DEPLOYMENT
 from solera.operator.collecting import collecting
 from solera.operator.core import Operator, wall_clock
 from solera.operator.health import HealthServer
-from solera.operator.start import OperatorError, Served, configure
+from solera.operator.leadership import Leadership, LeaseLost
+from solera.operator.start import OperatorError, Served, configure, elect
 from solera.operator.telemetry import Telemetry, set_up_logging
 from solera.plan.plan import plan
 
 log = logging.getLogger(__name__)
+
+LAST_WRITES = 10.0
+"""Seconds that a write which is under way at the end is waited for; after that the Lease is left to run out."""
 
 
 def run(config_path: Path | str | None) -> None:
@@ -50,7 +54,8 @@ async def operate(
     stop = stop or asyncio.Event()
     telemetry = Telemetry()
     configuration = await configure(config)
-    kube = KubeClient(ApiClient(configuration), on_write=telemetry.wrote)
+    kube = KubeClient(ApiClient(configuration), on_write=telemetry.wrote, may_write=lambda: leadership.may_write())  # noqa: PLW0108 - made below, with this
+    leadership = elect(config.leader_election, kube, telemetry.leader_changed)
     async with (
         aclosing(kube),
         collecting(
@@ -65,12 +70,21 @@ async def operate(
             planner=plan,
             collector=collector,
             telemetry=telemetry,
+            leadership=leadership,
             namespaces=config.namespaces,
             workers=config.workers,
             resync=config.resync_interval,
         )
         crd = Served(config.namespaces)
-        server = HealthServer(telemetry.registry, live=[operator.not_live], ready=[crd.problem, operator.not_ready])
+        server = HealthServer(
+            telemetry.registry,
+            live=[operator.not_live],
+            ready=[crd.problem, operator.not_ready],
+            notes=[leadership.told],
+        )
+
+        async def resign() -> None:
+            await _resign(leadership, kube)
 
         async def feed(kopf_stop: asyncio.Event, kopf_ready: asyncio.Event) -> None:
             await crd.wait(kube)
@@ -79,7 +93,7 @@ async def operate(
         await _listen(server, config)
         on_start(operator, server)
         log.info("solera %s starts at %s", __version__, configuration.host)
-        await _run_parts(operator, server, feed, stop, stop_on_signals=stop_on_signals)
+        await _run_parts(operator, server, feed, resign, stop, stop_on_signals=stop_on_signals)
 
 
 async def _listen(server: HealthServer, config: Config) -> None:
@@ -89,10 +103,23 @@ async def _listen(server: HealthServer, config: Config) -> None:
         raise OperatorError(f"metricsPort or healthPort cannot be used: {error}") from error
 
 
+async def _resign(leadership: Leadership, kube: KubeClient) -> None:
+    """Begin no write, wait for those under way, let another lead."""
+    leadership.close()
+    try:
+        async with asyncio.timeout(LAST_WRITES):
+            await kube.writes_ended()
+    except TimeoutError:
+        log.warning("a write is still under way: the Lease is not given back, it runs out by itself")
+    else:
+        await leadership.release()
+
+
 async def _run_parts(
     operator: Operator,
     server: HealthServer,
     feed: Callable[[asyncio.Event, asyncio.Event], Coroutine[Any, Any, None]],
+    resign: Callable[[], Coroutine[Any, Any, None]],
     stop: asyncio.Event,
     *,
     stop_on_signals: bool,
@@ -112,9 +139,12 @@ async def _run_parts(
         await _first(stopped, ours, theirs)
         for what, task in (("operator", ours), ("watch of kopf", theirs)):
             if task.done():
+                if (lost := _lost(task.exception())) is not None:
+                    raise OperatorError(f"{lost}. The process ends; started again it stands by") from lost
                 raise OperatorError(f"the {what} has ended by itself: {task.exception()!r}") from task.exception()
         log.info("told to stop")
     finally:
+        await resign()
         for mine in (stopped, ready, ours):
             mine.cancel()
         await asyncio.gather(stopped, ready, ours, return_exceptions=True)
@@ -123,6 +153,13 @@ async def _run_parts(
         if not kopf_ready.is_set():
             theirs.cancel()  # it still waits for its kind to be served
         await asyncio.gather(theirs, return_exceptions=True)
+
+
+def _lost(error: BaseException | None) -> BaseException | None:
+    """The loss of the Lease among the errors that ended the operator."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := _lost(inner)) is not None), None)
+    return error if isinstance(error, LeaseLost) else None
 
 
 async def _first(*tasks: asyncio.Task[Any]) -> None:

@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from kubernetes.aio import config as kube_config
 from kubernetes.aio.client import Configuration
 
 from solera.apply.kube import Kube
 from solera.config import Config
+from solera.config import LeaderElection as ElectionConfig
 from solera.errors import KubeError, NotFound, SoleraError
 from solera.kinds import CHILDREN, GROUP, LLM_DEPLOYMENT
+from solera.operator.election import Election, Leases
+from solera.operator.leadership import Alone, Leadership
+from solera.operator.lease import Timing
 
 log = logging.getLogger(__name__)
 
 SPARE_CONNECTIONS = 16
+OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Where the kubelet tells a pod its namespace."""
 
 
 class OperatorError(SoleraError):
@@ -68,3 +78,36 @@ async def configure(config: Config) -> Configuration:
     watches = len(CHILDREN) * max(1, len(config.namespaces))
     configuration.connection_pool_maxsize = watches + config.workers + SPARE_CONNECTIONS
     return configuration
+
+
+def elect(
+    config: ElectionConfig, leases: Leases, on_change: Callable[[], None], environment: Mapping[str, str] = os.environ
+) -> Leadership:
+    """Leadership as configured. The chart names the pod in POD_NAME and POD_NAMESPACE.
+
+    Raises:
+        OperatorError: no namespace is known for the Lease.
+    """
+    if not config.enabled:
+        return Alone()
+    namespace = config.namespace or environment.get("POD_NAMESPACE") or _told_by_the_kubelet()
+    if not namespace:
+        raise OperatorError(
+            "leaderElection.namespace: required outside a pod; write the namespace of the Lease, or enabled: false if no other"
+            " operator runs for these namespaces"
+        )
+    pod = environment.get("POD_NAME") or None
+    identity = f"{pod or socket.gethostname()}_{uuid.uuid4()}"
+    timing = Timing(
+        config.lease_duration.total_seconds(),
+        config.renew_interval.total_seconds(),
+        config.retry_interval.total_seconds(),
+    )
+    return Election(leases, (namespace, config.name), identity, pod=pod, timing=timing, on_change=on_change)
+
+
+def _told_by_the_kubelet() -> str:
+    try:
+        return OWN_NAMESPACE.read_text().strip()
+    except OSError:
+        return ""

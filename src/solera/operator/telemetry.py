@@ -51,7 +51,14 @@ class Telemetry:
             "solera_reconcile_errors_total", "Looks that ended with an error.", ["reason"], registry=self.registry
         )
         self._writes = Counter(
-            "solera_writes_total", "Writes that the apiserver accepted.", ["kind", "verb"], registry=self.registry
+            "solera_writes_total",
+            "Writes that the apiserver accepted, those of the Lease left out.",
+            ["kind", "verb"],
+            registry=self.registry,
+        )
+        self.leader = Gauge("solera_leader", "1 while this process leads, else 0.", registry=self.registry)
+        self._transitions = Counter(
+            "solera_leader_transitions_total", "Changes of leader that this process saw.", registry=self.registry
         )
         self._restarts = Counter(
             "solera_watch_restarts_total",
@@ -62,6 +69,10 @@ class Telemetry:
         self._scrapes = Counter(
             "solera_scrape_errors_total", "Reads of a metric source that failed.", ["source"], registry=self.registry
         )
+
+    def leader_changed(self) -> None:
+        """Count a change of leader."""
+        self._transitions.inc()
 
     def error(self, reason: str) -> None:
         """Count a look that ended with an error."""

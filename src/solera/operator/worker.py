@@ -6,15 +6,15 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from solera.errors import Conflict, NotSafe, SoleraError, Throttled
+from solera.errors import Conflict, NotLeading, NotSafe, SoleraError, Throttled
 from solera.kinds import Key
 from solera.operator.telemetry import Telemetry
 from solera.operator.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
-EXPECTED = (Conflict, NotSafe)
-"""The world has moved on between look and write; the next look sees it. Not worth a warning."""
+EXPECTED = (Conflict, NotLeading, NotSafe)
+"""The world, or the Lease, has moved on between look and write; the next look sees it. Not worth a warning."""
 
 
 class Worker:

@@ -156,6 +156,10 @@ class WorkQueue(Generic[K]):
         self._schedule.done(key, self._last_done)
         self._wake()
 
+    def begin(self) -> None:
+        """Work begins now; nobody was expected to take anything before."""
+        self._last_done = self._clock()
+
     def depth(self) -> int:
         """See ``Schedule.depth``."""
         return self._schedule.depth()

@@ -54,6 +54,13 @@ def test_what_is_left_out_has_its_default(text):
     [
         ("metrics: {scrapeIntervall: 1s}", "metrics.scrapeIntervall: no such field; write scrapeInterval"),
         ("metrics: {gateways: [{name: a, endpont: x, endpoint: 'http://a/'}]}", "metrics.gateways[0].endpont: no such field; write endpoint"),
+        ("leaderElection: {leaseDuration: 1500ms}", "leaderElection.leaseDuration: 1.5s is out of range: write 2s to 10m"),
+        ("leaderElection: {leaseDuration: 3500ms}", "leaderElection: leaseDuration 3.5s: write whole seconds, for example 15s"),
+        (
+            "leaderElection: {renewInterval: 8s}",
+            "leaderElection: renewInterval and retryInterval are 10s together, and must be less than two thirds of leaseDuration (10s),",
+        ),
+        ("leaderElection: {nam: x}", "leaderElection.nam: no such field; write name"),
         ("wokers: 3", "wokers: no such field; write workers"),
         ("metrics: {gateways: [{name: a}]}", "metrics.gateways[0].endpoint: required"),
         ("metrics: {gateways: {name: a}}", "metrics.gateways: write a list"),

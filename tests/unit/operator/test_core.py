@@ -34,6 +34,9 @@ class FakeCollector:
     def unreachable(self, key: Key) -> Mapping[str, str]:
         return {}
 
+    def mute(self, key: Key) -> Mapping[str, str]:
+        return {}
+
     def unmeasurable(self, key: Key) -> Mapping[str, str]:
         return {}
 
