@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +15,8 @@ ENGINE_CONTAINER = "engine"
 _STARTING = frozenset({"ContainerCreating", "PodInitializing"})  # not a problem, only not there yet
 
 
-def observed_pod(pod: Manifest, answered: Collection[str]) -> ObservedPod:
-    """One pod as the planner sees it. ``answered`` are the uids of the pods that gave a real completion."""
+def observed_pod(pod: Manifest, answered: Collection[str], mute: Mapping[str, str] | None = None) -> ObservedPod:
+    """One pod as the planner sees it. ``answered`` are the uids of pods that gave a real completion, ``mute`` of those that gave none."""
     meta, status = pod["metadata"], pod.get("status") or {}
     ready = _condition(status, "Ready")
     terminating = bool(meta.get("deletionTimestamp"))
@@ -29,6 +29,7 @@ def observed_pod(pod: Manifest, answered: Collection[str]) -> ObservedPod:
         terminating=terminating,
         started=engine_started(status),
         problem=None if terminating else problem(status),
+        mute=(mute or {}).get(meta["uid"]),
     )
 
 
@@ -54,6 +55,9 @@ def problem(status: Manifest) -> str | None:
         if waiting.get("reason") and waiting["reason"] not in _STARTING:
             last = _ended((container.get("lastState") or {}).get("terminated") or {})
             return f"container {container['name']}: {_sentence(waiting['reason'], last or waiting.get('message'))}"
+        if not ended and container.get("restartCount") and not container.get("ready"):
+            # It runs once more; what ended it before will end it again.
+            ended = (container.get("lastState") or {}).get("terminated") or {}
         if ended.get("exitCode"):
             return f"container {container['name']}: {_ended(ended)}"
     return None

@@ -17,6 +17,8 @@ from solera.api.scalars import parse_quantity
 APPLIED_ANNOTATION = "solera.dev/applied"
 
 _QUANTITY_PARENTS = frozenset({"requests", "limits"})
+_WHOLE = frozenset({"spec.selector"})
+"""A selector is written as a whole, and one label more in it selects no pod any more."""
 _QUANTITY_FIELDS = frozenset({"sizeLimit", "storage"})
 
 
@@ -38,6 +40,8 @@ def difference(desired: Any, live: Any, path: str = "") -> str | None:
     if isinstance(desired, Mapping):
         if not isinstance(live, Mapping):
             return None if not desired and live is None else path
+        if path in _WHOLE and live.keys() - desired.keys():
+            return path
         for key, value in desired.items():
             at = f"{path}.{key}" if path else str(key)
             if path.rsplit(".", 1)[-1] in _QUANTITY_PARENTS or key in _QUANTITY_FIELDS:

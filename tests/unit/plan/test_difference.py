@@ -61,6 +61,12 @@ def test_the_apiservers_own_way_of_writing_makes_no_difference(wanted: Any, live
     assert difference(wanted, live) is None
 
 
+def test_a_label_that_another_hand_adds_to_a_selector_is_a_difference() -> None:
+    wanted = {"spec": {"selector": {"app": "chat"}}}
+    assert difference(wanted, {"spec": {"selector": {"app": "chat", "by": "hand"}}}) == "spec.selector"
+    assert difference(wanted, {"spec": {"selector": {"app": "chat"}, "clusterIP": "10.96.0.7"}}) is None
+
+
 def test_what_we_no_longer_want_is_noticed_by_the_fingerprint() -> None:
     before = stamped({"metadata": {"name": "a"}, "spec": {"x": 1, "y": 2}})
     after = stamped({"metadata": {"name": "a"}, "spec": {"x": 1}})
