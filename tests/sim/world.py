@@ -33,6 +33,7 @@ class Behaviour:
     start: float = 5.0
     never_ready: bool = False
     bad: dict[str, float] = field(default_factory=dict)
+    hangs: str = ""  # ready, and no answer ever: the clients "wait", or they "leave" and are counted as having left
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Pod:
     version: str
     created: datetime
     requests: int = 0
+    left: int = 0
     bad: dict[str, int] = field(default_factory=dict)
     dead: bool = False
 
@@ -71,6 +73,7 @@ class World:
         self.ledger: Ledger | None = None
         self.pending: list[Reading] = []
         self.answered: set[str] = set()
+        self.mute: set[str] = set()
         self.measure: tuple[str, ...] = ()
         self.events: list[str] = []
         self.weights_seen: list[tuple[datetime, dict[str, int]]] = []
@@ -139,18 +142,26 @@ class World:
             decided = plan(observation)
             self.last_plan = decided
             self.measure = decided.measure
+            known = set(self.answered)
             for name in decided.probe:
-                self.answered |= {p.uid for p in self.pods.values() if p.revision == name and self._ready(p)}
+                self._probe(name, again=decided.probe_again is not None)
             try:
                 wrote = self._execute(decided)
             except Crash:
                 self.crashes += 1
-                self.ledger, self.pending, self.answered, self.measure = None, [], set(), ()
+                self.ledger, self.pending, self.answered, self.mute, self.measure = None, [], set(), set(), ()
                 return
             self.events += [e.reason for e in decided.events]
-            if not wrote and not decided.probe:
+            if not wrote and self.answered == known:
                 return
         raise AssertionError(f"the operator turns in a circle: {self.writes[-6:]}")
+
+    def _probe(self, name: str, *, again: bool) -> None:
+        for pod in self.pods.values():
+            if pod.revision == name and self._ready(pod) and (again or pod.uid not in self.answered):
+                hangs = bool(self._behaviour(pod.version).hangs)
+                (self.answered.discard if hangs else self.answered.add)(pod.uid)
+                (self.mute.add if hangs else self.mute.discard)(pod.uid)
 
     def _execute(self, decided: Plan) -> bool:
         wrote = False
@@ -287,9 +298,9 @@ class World:
                 parts.setdefault(of, {})[fields[kind]] = copy.deepcopy(obj)
         for pod in self.pods.values():
             of = pod.version, pod.revision.rpartition("-")[2]
-            seen = ObservedPod(
-                pod.uid, pod.uid, "10.0.0.1", self._ready(pod), pod.uid in self.answered, started=pod.created
-            )
+            mute = "no completion" if pod.uid in self.mute else None
+            ready, answered = self._ready(pod), pod.uid in self.answered
+            seen = ObservedPod(pod.uid, pod.uid, "10.0.0.1", ready, answered, started=pod.created, mute=mute)
             parts.setdefault(of, {}).setdefault("pods", []).append(seen)
         out = {}
         for (version, digest), found in parts.items():
@@ -371,6 +382,10 @@ class World:
                 self.lost += 1
                 continue
             pod = self.random.choice(ready[name])
+            if hangs := self._behaviour(pod.version).hangs:
+                self.lost += 1
+                pod.left += hangs == "leave"
+                continue
             pod.requests += 1
             self.served[pod.version] = self.served.get(pod.version, 0) + 1
             for guardrail, share in self._behaviour(pod.version).bad.items():
@@ -382,7 +397,7 @@ class World:
         for pod in self.pods.values():
             if pod.revision in self.measure and self._ready(pod):
                 counters = {g: Counter(pod.requests, pod.bad.get(g, 0)) for g in guardrails}
-                counters[""] = Counter(pod.requests, 0)
+                counters[""] = Counter(pod.requests + pod.left, 0)
                 started = str(pod.created.timestamp())
                 self.pending.append(Reading(self.now, "engine", pod.revision, pod.uid, started, counters))
 

@@ -100,6 +100,11 @@ class Collector:
         known = self._followed.get(key)
         return frozenset(uid for uid, one in known.tries.items() if one.answered) if known else frozenset()
 
+    def mute(self, key: Key) -> Mapping[str, str]:
+        """Uids of the pods that are healthy and gave no completion when they were asked last, each with why."""
+        known = self._followed.get(key)
+        return {uid: one.problem for uid, one in known.tries.items() if one.problem is not None} if known else {}
+
     def errors(self, key: Key) -> Mapping[str, str]:
         """Metric source to why it cannot be read now, and ``Probe`` to why a healthy pod gives no completion."""
         known = self._followed.get(key)
@@ -143,7 +148,7 @@ class Collector:
                     known.due[unit] = _next(now, self._sources[unit[0]].every) - self._every / 2
             for target in known.request.probes:
                 one = known.tries.get(target.instance)
-                if one is None or (not one.answered and one.next_at <= now):
+                if one is None or (one.next_at <= now and not (one.answered and target.again is None)):
                     self._start(key, (PROBE, target.instance), self._probe(key, target))
 
     async def settle(self) -> None:
@@ -224,6 +229,8 @@ class Collector:
             if one is None or not result.healthy
             else min(one.wait * 2, self._probing.max_interval)
         )
+        if result.answered and target.again is not None:
+            wait = target.again
         problem = (
             f"{target.pod or target.instance}: {result.problem}" if result.healthy and not result.answered else None
         )

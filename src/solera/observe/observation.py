@@ -49,6 +49,9 @@ class Evidence(Protocol):
     def unreachable(self, key: Key) -> Mapping[str, str]:
         """Source as the ledger names it to why its newest look told nothing of a revision."""
 
+    def mute(self, key: Key) -> Mapping[str, str]:
+        """Uids of the healthy pods that gave no completion when they were asked last, each with why."""
+
     def unmeasurable(self, key: Key) -> Mapping[str, str]:
         """Guardrail to why no source can measure it."""
 
@@ -110,7 +113,7 @@ class Observer:
         return child if child is not None and controller_uid(child) == owner.uid else None
 
     def _revisions(self, key: Key, owner: Owner) -> dict[str, ObservedRevision]:
-        answered = self._evidence.answered(key)
+        answered, mute = self._evidence.answered(key), self._evidence.mute(key)
         parts: dict[tuple[str, str], dict[str, Any]] = {}
         for field, kind in (
             ("controller_revision", CONTROLLER_REVISION.kind),
@@ -122,7 +125,7 @@ class Observer:
                     parts.setdefault(of, {})[field] = child
         for pod in self._store.children(key, POD.kind):
             if (of := _revision_of(pod)) is not None:
-                parts.setdefault(of, {}).setdefault("pods", []).append(observed_pod(pod, answered))
+                parts.setdefault(of, {}).setdefault("pods", []).append(observed_pod(pod, answered, mute))
         slices: dict[str, list[Manifest]] = {}
         for endpoints in self._store.children(key, ENDPOINT_SLICE.kind):
             slices.setdefault(endpoints["metadata"]["labels"].get(_SERVICE_NAME, ""), []).append(endpoints)

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -21,7 +21,10 @@ _NO_SUCH_PATH = frozenset({404, 405, 501})
 
 @dataclass(frozen=True, slots=True)
 class ProbeTarget:
-    """One pod to ask. ``instance`` is its uid, ``model`` the name that requests carry, ``started`` the start of its container."""
+    """One pod to ask. ``instance`` is its uid, ``model`` the name that requests carry, ``started`` the start of its container.
+
+    ``again`` is how long after its answer it is asked once more, None: never.
+    """
 
     instance: str
     ip: str
@@ -29,6 +32,7 @@ class ProbeTarget:
     model: str
     pod: str = ""
     started: datetime | None = None
+    again: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

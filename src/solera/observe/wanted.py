@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from solera.api.defaults import model_name, resolve_rollout
 from solera.api.llmdeployment import LLMDeployment, parse
@@ -52,7 +52,7 @@ def request_of(observation: Observation, plan: Plan) -> Request:
         targets=tuple(t for name in plan.measure for t in _targets(observation, name)),
         guardrails=queries,
         source=rollout.metrics_source,
-        probes=tuple(p for name in plan.probe for p in _probes(observation, name, obj)),
+        probes=tuple(p for name in plan.probe for p in _probes(observation, name, obj, plan.probe_again)),
         alive=alive,
     )
 
@@ -74,10 +74,10 @@ def _targets(observation: Observation, name: str) -> Iterator[Target]:
         )
 
 
-def _probes(observation: Observation, name: str, obj: LLMDeployment) -> Iterator[ProbeTarget]:
+def _probes(observation: Observation, name: str, obj: LLMDeployment, again: timedelta | None) -> Iterator[ProbeTarget]:
     for _, _, port, pod, ip in _running(observation, name):
         if not pod.terminating:
-            yield ProbeTarget(pod.uid, ip, port, model_name(obj), pod.name, pod.started)
+            yield ProbeTarget(pod.uid, ip, port, model_name(obj), pod.name, pod.started, again)
 
 
 def _running(observation: Observation, name: str) -> Iterator[tuple[ObservedRevision, str, int, ObservedPod, str]]:

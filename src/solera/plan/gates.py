@@ -73,6 +73,14 @@ def paused_gate(steps: Sequence[ResolvedStep], index: int, since: datetime, by: 
     return Gate(False, PAUSED, f"{step_name(steps, index)} is {paused_words(since, by)}", hold=True)
 
 
+def silent_gate(steps: Sequence[ResolvedStep], index: int) -> Gate:
+    """The gate of a step while answers are overdue: shut until its pods have shown whether they still answer."""
+    words = (
+        f"{step_name(steps, index)} holds: requests go to the candidate and no answers come; its pods are asked for one"
+    )
+    return Gate(False, "CandidateSilent", words, hold=True)
+
+
 def step_gate(
     steps: Sequence[ResolvedStep],
     index: int,

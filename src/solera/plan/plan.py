@@ -54,7 +54,7 @@ def plan(observation: Observation) -> Plan:
             _record(decided, outlook),
             _measure(decision.memory),
             _probe(decided),
-            (decision.event.message,),
+            reasons=(decision.event.message,),
         )
     situation = situation.with_memory(keep_up(situation))
     routing = route_now(situation)
@@ -72,6 +72,7 @@ def plan(observation: Observation) -> Plan:
         _record(situation, outlook),
         _measure(situation.memory),
         _probe(situation),
+        None if situation.silence is None else situation.silence.period,
         tuple(action.reason for action in actions),
     )
 
@@ -132,6 +133,8 @@ def _probe(s: Situation) -> tuple[str, ...]:
         seen = s.seen(ref)
         if ref is not None and seen is not None and seen.ready_endpoints and not seen.serving:
             names.append(ref.revision)
+    if s.silence is not None and s.watched is not None and s.watched.revision not in names:
+        names.append(s.watched.revision)
     return tuple(names)
 
 

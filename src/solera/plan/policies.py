@@ -13,6 +13,7 @@ from datetime import timedelta
 from solera.api.scalars import format_duration, format_time
 from solera.plan.decision import Decision, Policy, decided, reject
 from solera.plan.memory import Memory, Previous, Promoted, Rejected, RevisionRef, Rollout
+from solera.plan.silence import Silence, hung
 from solera.plan.situation import Situation, routed_progress
 from solera.plan.verbs import answer_request
 
@@ -108,6 +109,8 @@ def reject_candidate(s: Situation) -> Decision | None:
         return None
     if s.judgement is not None and s.judgement.fail:
         return reject(s, "RolledBack", f"{candidate.version} is rolled back: {s.judgement.reason}")
+    if s.silence is not None and (why := hung(s.seen(candidate))) is not None:
+        return reject(s, "RolledBack", f"{candidate.version} is rolled back: {_silent(s.silence, why)}")
     version, seen = s.version_of(candidate), s.seen(candidate)
     patience = timedelta(minutes=30) if version is None else version.resolved.startup_timeout
     problems = [] if seen is None else [p.problem for p in seen.pods if p.problem]
@@ -128,6 +131,10 @@ def reject_candidate(s: Situation) -> Decision | None:
     if gate is not None and gate.inconclusive and s.intent.roll_back_when_inconclusive:
         return reject(s, "RolledBack", f"{candidate.version} is rolled back: {gate.message}")
     return None
+
+
+def _silent(silence: Silence, why: str) -> str:
+    return f"requests went in and for {format_duration(silence.lasted)} none came out; {why}"
 
 
 def promote_candidate(s: Situation) -> Decision | None:
@@ -165,10 +172,13 @@ def roll_back_promoted(s: Situation) -> Decision | None:
     memory, previous, stable = s.memory, s.memory.previous, s.memory.stable
     if previous is None or stable is None or memory.candidate is not None:
         return None
-    if s.judgement is None or not s.judgement.fail or not s.fully_serving(previous.ref):
+    why = s.judgement.reason if s.judgement is not None and s.judgement.fail else None
+    if why is None and s.silence is not None and (mute := hung(s.seen(stable))) is not None:
+        why = _silent(s.silence, mute)
+    if why is None or not s.fully_serving(previous.ref):
         return None
     version = s.version_of(stable)
-    message = f"{stable.version} is rolled back to {previous.ref.version} after its promotion: {s.judgement.reason}"
+    message = f"{stable.version} is rolled back to {previous.ref.version} after its promotion: {why}"
     rejected = Rejected(stable.version, stable.hash, s.now, message, "" if version is None else version.operational)
     promoted = tuple(p for p in memory.promoted if p.hash != stable.hash)
     memory = replace(

@@ -9,16 +9,20 @@ from datetime import datetime, timedelta
 from solera.api.defaults import ResolvedStep
 from solera.api.scalars import parse_time
 from solera.plan.children import cannot_be_rendered
-from solera.plan.gates import Gate, StepEvidence, paused_gate, step_gate
+from solera.plan.gates import Gate, StepEvidence, paused_gate, silent_gate, step_gate
 from solera.plan.intent import Intent, VersionIntent
 from solera.plan.lifecycle import effective_version, may_start, refuses
 from solera.plan.memory import PROGRESS_ANNOTATION, Memory, Progress, RevisionRef, parse_progress
+from solera.plan.silence import Silence, silence
 from solera.plan.traffic import live_weights, route_accepted
 from solera.plan.types import Manifest, Observation, ObservedRevision
 from solera.plan.verdict import GuardrailVerdict, Judgement, conclude, judge
 
 AT_ONCE = (ResolvedStep(100, timedelta(0), 0, timedelta(hours=2), needs_approval=False),)
 """The plan for a revision that has carried all traffic here before: as soon as it is ready, without gates."""
+
+EVENTS_ARE_ANSWERS = frozenset({"ErrorRate", "TimeToFirstToken"})
+"""Metrics whose events are answers of the engine. RequestLatency has an event for a client that gave up, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,8 @@ class Situation:
         index, rollout = min(self.progress.step, len(self.steps) - 1), self.memory.rollout
         if rollout.paused_at is not None:
             return paused_gate(self.steps, index, rollout.paused_at, rollout.paused_by)
+        if self.silence is not None and not self.at_last_step:
+            return silent_gate(self.steps, index)
         return step_gate(
             self.steps,
             index,
@@ -111,6 +117,20 @@ class Situation:
             self.step_evidence,
             self.judgement,
         )
+
+    @property
+    def watched(self) -> RevisionRef | None:
+        """The revision whose failure leads back to another: the candidate, or what was promoted while the old one is warm."""
+        return self.memory.candidate or (None if self.memory.previous is None else self.memory.stable)
+
+    @property
+    def silence(self) -> Silence | None:
+        """How long nothing has come out of the revision that is watched although it was due; None while it is not silent."""
+        ref, ledger, progress = self.watched, self.observation.ledger, self.progress
+        if ref is None or ledger is None or progress is None or ledger.candidate != ref.revision:
+            return None
+        answers = [g.name for g in self.intent.guardrails if g.metric in EVENTS_ARE_ANSWERS]
+        return silence(ledger, answers, self.live.get(ref.revision, 0), progress.since)
 
     @property
     def route_in_force(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from solera.plan.evidence import Ledger
@@ -39,6 +39,7 @@ class ObservedPod:
     terminating: bool = False
     started: datetime | None = None
     problem: str | None = None  # why it does not run, in the kubelet's or scheduler's words
+    mute: str | None = None  # why it gave no completion when it was asked last, although it is healthy
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,8 @@ class Plan:
     ``actions`` run in order and stop at the first that fails; status is then not written and the key is retried.
     ``status`` is the whole new status; it is written only if it differs from the live one. ``record`` is the data that the
     RolloutRecord should hold now, None when it need not be written. ``measure`` are the revisions whose evidence is needed, ``probe``
-    those that must answer a real completion. ``look_again_at`` <= now means at once.
+    those that must answer a real completion, ``probe_again`` the time after which pods that did are asked once more (None: never).
+    ``look_again_at`` <= now means at once.
     """
 
     actions: tuple[Action, ...]
@@ -143,4 +145,5 @@ class Plan:
     record: dict[str, Any] | None = None
     measure: tuple[str, ...] = ()
     probe: tuple[str, ...] = ()
+    probe_again: timedelta | None = None
     reasons: tuple[str, ...] = ()

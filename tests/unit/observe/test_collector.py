@@ -527,3 +527,36 @@ def test_a_restart_is_news_even_with_the_same_counts():
     assert not pending.add([reading(1)])
     assert pending.add([reading(2, started="2")])
     assert pending.add([reading(3, count=1, started="2")])
+
+
+async def test_a_pod_in_doubt_is_asked_again_though_it_has_answered_and_then_only_so_often(world):
+    world.pods.results["uid-1"] = ProbeResult(answered=True, healthy=True)
+    world.collector.want(KEY, probing("uid-1"))
+    await world.tick(20)
+    doubted = tuple(replace(p, again=5 * SECOND) for p in probing("uid-1").probes)
+    world.collector.want(KEY, Request(probes=doubted, alive={"uid-1": START}))
+    world.pods.asked.clear()
+    await world.tick(11)
+    assert len(world.pods.asked) == 3  # at once, after 5 and after 10 seconds
+    assert world.collector.answered(KEY) == {"uid-1"}
+    assert world.collector.mute(KEY) == {}
+
+
+async def test_a_pod_that_answered_and_does_not_when_it_is_asked_again_is_mute_until_it_does(world):
+    world.pods.results["uid-1"] = ProbeResult(answered=True, healthy=True)
+    world.collector.want(KEY, probing("uid-1"))
+    await world.tick(2)
+    world.news_since()
+    doubted = Request(
+        probes=tuple(replace(p, again=5 * SECOND) for p in probing("uid-1").probes), alive={"uid-1": START}
+    )
+    world.collector.want(KEY, doubted)
+    world.pods.results["uid-1"] = ProbeResult(answered=False, healthy=True, problem="no answer within 30 s")
+    await world.tick()
+    assert world.news_since() == [KEY]
+    assert world.collector.answered(KEY) == set()
+    assert world.collector.mute(KEY) == {"uid-1": "pod-1: no answer within 30 s"}
+    world.pods.results["uid-1"] = ProbeResult(answered=True, healthy=True)
+    await world.tick(4)
+    assert world.collector.answered(KEY) == {"uid-1"}
+    assert world.collector.mute(KEY) == {}

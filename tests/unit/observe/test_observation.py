@@ -35,6 +35,9 @@ class FakeEvidence:
     def unreachable(self, key: Key) -> Mapping[str, str]:
         return {"Direct": "refused"}
 
+    def mute(self, key: Key) -> Mapping[str, str]:
+        return {"uid-Pod-p2": "no completion"}
+
     def unmeasurable(self, key: Key) -> Mapping[str, str]:
         return {"ttft": "no such metric"}
 
@@ -306,7 +309,9 @@ def test_forgetting_a_deployment_forgets_its_ledger(store: Store, observer: Obse
 
 
 def test_a_pod_as_the_planner_sees_it() -> None:
-    seen = observed_pod(pod("p1"), {"uid-Pod-p1"})
+    seen = observed_pod(pod("p1"), {"uid-Pod-p1"}, {"uid-Pod-p2": "no completion"})
+    assert seen.mute is None
+    assert observed_pod(pod("p2"), (), {"uid-Pod-p2": "no completion"}).mute == "no completion"
     assert (seen.ip, seen.ready, seen.answered, seen.terminating) == ("10.0.0.7", True, True, False)
     assert seen.started == datetime(2026, 1, 1, 11, 59, tzinfo=UTC)
     assert seen.problem is None
@@ -354,6 +359,34 @@ def test_a_pod_as_the_planner_sees_it() -> None:
                 ]
             },
             "container fetch: ended with code 2, no reason: no space",
+        ),
+        (
+            {
+                "containerStatuses": [
+                    {
+                        "name": "engine",
+                        "state": {"running": {"startedAt": "2026-01-01T11:59:00Z"}},
+                        "restartCount": 3,
+                        "ready": False,
+                        "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "message": "no such model"}},
+                    }
+                ]
+            },
+            "container engine: ended with code 1, Error: no such model",
+        ),
+        (
+            {
+                "containerStatuses": [
+                    {
+                        "name": "engine",
+                        "state": {"running": {"startedAt": "2026-01-01T11:59:00Z"}},
+                        "restartCount": 1,
+                        "ready": True,
+                        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+                    }
+                ]
+            },
+            None,
         ),
         ({"phase": "Failed", "reason": "Evicted", "message": "disk pressure"}, "Evicted: disk pressure"),
         ({"containerStatuses": [{"name": "engine", "state": {"waiting": {"reason": "ContainerCreating"}}}]}, None),

@@ -38,6 +38,9 @@ class FakeCollector:
     def unreachable(self, key: Key) -> Mapping[str, str]:
         return {}
 
+    def mute(self, key: Key) -> Mapping[str, str]:
+        return {}
+
     def unmeasurable(self, key: Key) -> Mapping[str, str]:
         return {}
 
