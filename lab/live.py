@@ -20,6 +20,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 GATEWAY = "http://192.0.2.1:8000"
+PROMETHEUS = "http://192.0.2.1:9090"
+SHAKY = {f"shaky-{row}": ("192.0.2.1", 19090 + i) for i, row in enumerate(("down", "slow", "empty", "nan", "gone"), 1)}
+"""Prometheus sources at whose address nobody listens but a test, each for one test, so that these can run beside each other."""
 SYSTEM = "solera-system"
 Object = dict[str, Any]
 
@@ -67,7 +70,9 @@ def remove_namespace(name: str, timeout: float = 90, *, wait: bool = True) -> No
 def install_operator(timeout: float = 180, env: list[Object] | None = None) -> None:
     """The chart, as a user installs it; the lab's gateway is named in the operator's configuration."""
     gateways = [{"name": "traefik", "endpoint": "http://192.0.2.1:8082/metrics", "implementation": "Traefik"}]
-    prometheus = [{"name": "lab", "url": "http://192.0.2.1:9090", "interval": "1s"}]
+    often = {"interval": "1s", "timeout": "2s"}
+    prometheus = [{"name": "lab", "url": PROMETHEUS, **often}]
+    prometheus += [{"name": name, "url": f"http://{host}:{port}", **often} for name, (host, port) in SHAKY.items()]
     values = {
         "image": {"repository": "localhost/solera/operator", "tag": "dev", "pullPolicy": "IfNotPresent"},
         "config": {"metrics": {"gateways": gateways, "prometheusSources": prometheus}},

@@ -6,9 +6,8 @@ that the missing part itself did not refuse.
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from lab import live, outage, paths
 from lab.outage import Outage
 from lab.traffic_record import Record
 
+from e2e.outages import changes, promoted_as_planned, timeline
 from e2e.scene import Scene, living
 from e2e.test_rollout import QUICK, ROLLOUT
 
@@ -71,31 +71,16 @@ def first_decision(scene: Scene, after: float) -> float:
     return min(routes + states) - after
 
 
-def changes(watch: live.Watch, of: Callable[[live.Object | None], object]) -> Iterator[tuple[float, object]]:
-    """What was seen of an object, as far as ``of`` it differs from what was seen before: a watch that begins again repeats itself."""
-    last = None
-    for at, obj in watch.seen:
-        if (now := of(obj)) != last:
-            last = now
-            yield at, now
-
-
 def as_if_nothing_had_happened(scene: Scene) -> None:
-    assert scene.steps("v2") == STEPS
-    assert [h["event"] for h in scene.status["history"]].count("Promoted") == 1
-    assert not scene.status.get("rejected")
+    promoted_as_planned(scene, STEPS)
     route = live.get("httproute", scene.name, scene.space)
     assert route is not None
     assert route["metadata"]["generation"] == len(STEPS) + 1, "a weight was written twice"
     assert len(route_writes(scene.space)) <= len(STEPS) + 1, "a weight was written twice"
-    # Each answer of v2 counts once, whichever source told of it.
-    answered = sum(1 for r in scene.records() if scene.hashes.get(r.revision) == "v2")
-    for guardrail in scene.status["guardrails"]:
-        assert guardrail["verdict"] == "Pass"
-        assert 0 < guardrail["samples"] <= answered, guardrail
 
 
 def tell(what: str, scene: Scene, away: Outage) -> None:
+    print(timeline(scene, away.started))
     print(
         f"{what}: away for {away.started - away.told:.1f} s, well {away.well - away.started:.1f} s after its start, "
         f"next decision {first_decision(scene, away.started):.1f} s after its start"
@@ -150,4 +135,3 @@ async def test_gateway_restarted_in_the_middle_of_a_rollout(space: str, answers:
     assert "ShareMismatch" not in holds, "the counters that began again were taken for another share"
     tell("gateway restarted", scene, away)
     print(f"{sum(refused_by(r, away) for r in records)} of {len(records)} requests found no gateway")
-    await asyncio.sleep(0)

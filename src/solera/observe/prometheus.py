@@ -132,7 +132,7 @@ class PrometheusSource:
             requests = first if engine == "vLLM" else f"{first},{spare}"
             for name in requests.split(","):
                 for series in await self._query(f"timestamp({name}{{{pods}}})"):
-                    at = datetime.fromtimestamp(_value(name, series), UTC)
+                    at = _time(name, series)
                     pod = self._pod(series)
                     sampled[pod] = max(at, sampled.get(pod, at))
         return by_pod, {pod: min(at, now) for pod, at in sampled.items()}
@@ -191,6 +191,13 @@ def _value(name: str, series: Mapping[str, Any]) -> float:
         return float(series["value"][1])
     except (KeyError, IndexError, TypeError, ValueError):
         raise Unreadable(f"{name} has no value") from None
+
+
+def _time(name: str, series: Mapping[str, Any]) -> datetime:
+    try:
+        return datetime.fromtimestamp(_value(name, series), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise Unreadable(f"the time of a sample of {name} is {series['value'][1]}, which is no time") from None
 
 
 def connect(

@@ -33,6 +33,7 @@ class Server:
         self.series = {}
         self.queries = []
         self.trouble = None
+        self.time = None
 
     def pod(
         self, name, namespace="ml", finished=(("stop", 90), ("error", 10)), ttft=((2.5, 80), ("+Inf", 90)), **labels
@@ -61,7 +62,10 @@ class Server:
         return [
             {
                 "metric": {"__name__": name, **labels},
-                "value": [NOW.timestamp(), str(self.at.timestamp() if query.startswith("timestamp(") else value)],
+                "value": [
+                    NOW.timestamp(),
+                    str((self.time or self.at.timestamp()) if query.startswith("timestamp(") else value),
+                ],
             }
             for labels, value in self.series.get(name, [])
             if wanted is None or labels.get("le") in wanted
@@ -143,6 +147,15 @@ async def test_a_value_that_is_no_count_is_an_error_of_that_pod_alone(server, so
     result = await source.read([target(1), target(2)], GUARDRAILS, NOW)
     assert [r.instance for r in result.readings] == ["uid-2"]
     assert result.errors["uid-1"].startswith("Unreadable: ")
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "1e30"])
+async def test_a_sample_without_a_time_is_told_in_words(server, source, value):
+    server.pod("pod-1")
+    server.time = value
+    result = await source.read([target(1)], GUARDRAILS, NOW)
+    why = f"the time of a sample of vllm:request_success_total is {value}, which is no time"
+    assert (result.readings, result.errors) == ((), {"prod": f"Unreadable: Prometheus prod: {why}"})
 
 
 async def test_what_is_missing_is_no_data_and_never_unmeasurable(server, source):
