@@ -11,6 +11,8 @@ EXIT_USAGE = 2
 EXIT_NOT_FOUND = 3
 EXIT_NOTHING_TO_DO = 4
 EXIT_REFUSED = 5
+EXIT_FAILED = 6
+EXIT_HELD = 7
 EXIT_TIMED_OUT = 124
 EXIT_INTERRUPTED = 130
 
@@ -51,7 +53,19 @@ class Refused(CliError):  # noqa: N818
     exit_code = EXIT_REFUSED
 
 
+class Failed(CliError):  # noqa: N818
+    """What was waited for did not come about, and will not by itself; or a manifest has problems."""
+
+    exit_code = EXIT_FAILED
+
+
+class Held(CliError):  # noqa: N818
+    """What was waited for goes on only when a person lets it."""
+
+    exit_code = EXIT_HELD
+
+
 class TimedOut(CliError):  # noqa: N818
-    """The operator did not answer in time."""
+    """The operator did not answer, or what was waited for did not come about, in time."""
 
     exit_code = EXIT_TIMED_OUT

@@ -13,10 +13,11 @@ from solera import __version__
 from solera.cli.cluster.connect import Target
 from solera.cli.errors import EXIT_INTERRUPTED
 from solera.cli.flags import Environment, connection_flags
-from solera.cli.verbs import get, requests
+from solera.cli.verbs import get, requests, status
 
 EPILOG = """
-Exit codes: 0 done, 1 error, 2 wrong usage, 3 not found, 4 nothing to do, 5 refused, 124 no answer in time, 130 interrupted.
+Exit codes: 0 done, 1 error, 2 wrong usage, 3 not found, 4 nothing to do, 5 refused, 6 failed, 7 waits for a person, 124 not in time,
+130 interrupted.
 """
 
 
@@ -46,6 +47,8 @@ def cli(ctx: click.Context, target: Target) -> None:
 VERBS = (
     get.get,
     get.explain,
+    status.status,
+    status.history,
     requests.promote,
     requests.abort,
     requests.pause,

@@ -15,6 +15,7 @@ from unit.cli.objects import V2, at_rest, llmd, waiting_for_approval
 from unit.cli.test_cli_explain import CASES
 from unit.cli.test_cli_get import Terminal
 from unit.cli.test_cli_request import approving, binding, denying, history, role, rule, terminal
+from unit.cli.test_cli_status import asking, completing, eventful, failing
 from unit.cli.test_cli_verbs import pausing, resuming, retrying
 
 PAGE = Path(__file__).parents[3] / "docs" / "kubectl-solera.md"
@@ -73,6 +74,11 @@ SCENES: dict[str, Any] = {
     "silent": terminal,
     "aborting": aborting,
     "denied": denied,
+    "one_line": lambda: case("paused until approved"),
+    "completing": completing,
+    "failing": failing,
+    "asking": asking,
+    "eventful": eventful,
     "pausing": pausing,
     "paused": lambda: case("paused by a person"),
     "resuming": resuming,
@@ -104,6 +110,9 @@ def test_every_key_of_the_json_is_on_the_page() -> None:
     keys = {*view, *view["rollout"], *view["guardrails"][0], *view["versions"][0], *view["stable"]}
     answer = Terminal(llmd(at_rest())).run("explain", "support-assistant", "-o", "json")
     keys |= set(json.loads(answer.stdout))
+    for verb in ("status", "history"):
+        told = json.loads(eventful().run(verb, "support-assistant", "-o", "json").stdout)
+        keys |= {*told, *(told.get("evidence") or {}), *((told.get("rollouts") or [{}])[0])}
     assert [k for k in keys - {"apiVersion", "kind"} if not re.search(rf"\b{k}\b", page)] == []
     causes = {cause for obj, cause, _, _ in CASES.values() if not read(obj).in_rollout}
     assert [c for c in causes if f"`{c}`" not in page] == []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -47,7 +48,11 @@ class Terminal:
 
     def run(self, *arguments: str, stdin: str | None = None) -> Result:
         environment = Environment(
-            connect=self.connect, now=lambda: NOW, clock=lambda: self.slept, sleep=self.sleep, nonce=lambda: "1a2b3c4d"
+            connect=self.connect,
+            now=lambda: NOW + timedelta(seconds=self.slept),
+            clock=lambda: self.slept,
+            sleep=self.sleep,
+            nonce=lambda: "1a2b3c4d",
         )
         return CliRunner().invoke(cli, arguments, obj=environment, input=stdin)
 

@@ -89,4 +89,4 @@ def test_the_plugins_help_says_how_it_was_called(
     assert ended.value.code == 0
     told = capsys.readouterr().out
     assert told.startswith(f"Usage: {shown} [OPTIONS] COMMAND")
-    assert "124 no answer in time" in told
+    assert "124 not in time" in told

@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from solera.cli.views import times
-from solera.cli.views.table import colour, coloured, grid, state
+from solera.cli.views.colours import colour, coloured, grid
+from solera.cli.views.table import state
 from solera.cli.views.view import Deployment, Guardrail, Ref, Version
 
 HISTORY_LINES = 8

@@ -14,6 +14,8 @@ from typing import Any
 from solera.cli.cluster.request import Outcome
 from solera.cli.views import times
 from solera.cli.views.explain import Explanation
+from solera.cli.views.goal import Came, waits_for_person
+from solera.cli.views.past import Past
 from solera.cli.views.view import Deployment
 
 API_VERSION = "cli.solera.dev/v1"
@@ -77,6 +79,49 @@ def outcome(d: Deployment, o: Outcome) -> dict[str, Any]:
         "handled": o.handled,
         "accepted": o.accepted,
         "message": o.message,
+    }
+
+
+def status(d: Deployment, goal: str | None, came: Came | None) -> dict[str, Any]:
+    """How things stand, kind `Status`; `outcome` is null when nothing was waited for."""
+    r = d.rollout if d.in_rollout else None
+    ready = d.condition("Ready")
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Status",
+        "namespace": d.namespace,
+        "name": d.name,
+        "observed": d.observed,
+        "ready": d.ready,
+        "complete": bool(d.observed and d.is_true("RolloutComplete")),
+        "state": d.state,
+        "reason": (r.reason if r else None) or (ready.reason if ready else None),
+        "message": (r.message if r else None) or (ready.message if ready else None),
+        "stable": d.stable.version if d.stable else None,
+        "candidate": d.candidate.version if d.candidate else None,
+        "weight": d.weight if d.candidate else None,
+        "step": r.step + 1 if r and r.step is not None else None,
+        "steps": r.steps if r else None,
+        "waitsForPerson": waits_for_person(d),
+        "next": d.next,
+        "nextAt": _plain(d.next_at),
+        "goal": goal,
+        "outcome": came.outcome.value if came else None,
+        "outcomeMessage": came.message if came else None,
+    }
+
+
+def past(d: Deployment, p: Past) -> dict[str, Any]:
+    """What happened, kind `History`; `evidence` is null when there is no record, or it may not be read."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "History",
+        "namespace": d.namespace,
+        "name": d.name,
+        "rollouts": _plain(p.rollouts),
+        "events": _plain(p.events),
+        "pendingRequest": p.pending,
+        "evidence": _plain(p.evidence),
     }
 
 

@@ -16,6 +16,7 @@ from solera.cli.cluster.find import hint
 from solera.cli.cluster.watching import Change, Kind, Watcher
 from solera.cli.errors import NotFound
 from solera.cli.views import output, table
+from solera.cli.views.colours import coloured
 from solera.cli.views.detail import detail
 from solera.cli.views.view import Deployment
 
@@ -31,7 +32,7 @@ def print_table(deployments: Sequence[Deployment], now: datetime, *, wide: bool,
     header = table.headers(wide=wide, namespaces=namespaces)
     rows = [table.cells(d, now, wide=wide, namespaces=namespaces) for d in deployments]
     if console.is_terminal:
-        console.print(table.coloured(header, rows))
+        console.print(coloured(header, rows))
     else:
         click.echo(table.plain(header, rows))
 
@@ -157,7 +158,7 @@ class _Frame:
             body: RenderableType = detail(found[0], at, wide=self.wide) if found else ""
         else:
             rows = [table.cells(d, at, wide=self.wide, namespaces=namespaces) for d in found]
-            body = table.coloured(table.headers(wide=self.wide, namespaces=namespaces), rows)
+            body = coloured(table.headers(wide=self.wide, namespaces=namespaces), rows)
         return Group(body, Text(trouble, style="yellow")) if trouble else body
 
 
