@@ -57,7 +57,7 @@ class Shaky:
         found = said.get("data", {}).get("result", [])
         if mode == "empty":
             found.clear()
-        if mode == "nan" and b"timestamp" not in body:  # the time of a sample stays one, whatever it says
+        if mode == "nan" and "timestamp" not in request.path_qs:  # the time of a sample stays one, whatever it says
             for series in found:
                 series["value"][1] = "NaN"
         return web.json_response(said, status=answer.status)

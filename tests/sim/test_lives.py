@@ -69,6 +69,28 @@ def test_an_operational_edit_lets_a_rejected_version_in_again() -> None:
     world.until(settled("v3"))
 
 
+def test_an_outage_of_the_metrics_holds_within_seconds_and_the_rollout_goes_on_after_it() -> None:
+    world = serving()
+    world.edit(serve="v2")
+    world.until(lambda w: w.weights().get("v2") == 30)
+    world.run(3)
+    assert world.status["state"] == "Shifting"
+    world.scrape = False
+    world.run(6)
+    rollout = world.status["rollout"]
+    assert (world.status["state"], rollout["reason"]) == ("Held", "GuardrailHolds")
+    assert "Direct: Unreachable: cannot connect to 10.0.0.1:8000" in rollout["message"]
+    assert world.last_plan is not None
+    assert world.last_plan.look_again_at is not None
+    assert world.last_plan.look_again_at <= world.now + timedelta(seconds=5)  # nobody brings news of a silence
+    world.run(300)
+    assert world.weights() == {"v1": 70, "v2": 30}
+    world.scrape = True
+    world.until(settled("v2"))
+    assert [w for _, _, w in world.steps_seen] == [10, 30, 60, 100]
+    assert world.lost == 0
+
+
 def test_no_evidence_is_neither_a_pass_nor_a_fail() -> None:
     world = serving()
     world.scrape = False

@@ -345,6 +345,7 @@ class World:
             ledger=self.ledger,
             record=record,
             record_written_at=self.record_at,
+            unreachable={} if self.scrape else {"engine": "Direct: Unreachable: cannot connect to 10.0.0.1:8000"},
         )
 
     # -- the cluster

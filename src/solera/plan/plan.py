@@ -26,6 +26,7 @@ from solera.plan.routing import Routing, route_now
 from solera.plan.situation import Situation, gather
 from solera.plan.types import Action, Observation, Plan
 from solera.plan.upkeep import drained_at, keep_up
+from solera.plan.verdict import BLIND_AFTER
 
 RECORD_EVERY = timedelta(seconds=60)
 """How often evidence is written while no step, verdict or hold changes."""
@@ -167,4 +168,6 @@ def _look_again(s: Situation, outlook: Outlook) -> datetime | None:
         patience = version.resolved.startup_timeout if version is not None else timedelta(minutes=30)
         times.append((memory.rollout.held_since or memory.rollout.started_at) + patience)
         times.append(now + FIGURES_EVERY)
+        if s.observation.unreachable:  # nobody brings news of a silence
+            times.append(now + BLIND_AFTER)
     return min((at for at in times if at is not None and at > now), default=None)
