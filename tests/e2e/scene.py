@@ -92,6 +92,12 @@ class Scene(Life):
         live.kubectl("delete", kind, name, "-n", self.space, "--wait=false", *how)
         return began
 
+    def answers_of(self, version: str) -> int:
+        """How many good answers a version has given by now."""
+        assert self.traffic is not None
+        of = self.traffic.totals.revisions
+        return sum(of[h].outcomes["ok"] for h, v in self.hashes.items() if v == version and h in of)
+
     def records(self) -> list[Record]:
         return list(read_records(self.answers))
 
