@@ -71,22 +71,24 @@ class Prober:
                 return ProbeResult(answered=False, healthy=False, problem=str(error))
             if health.status != 200 and health.status not in _NO_SUCH_PATH:
                 return ProbeResult(answered=False, healthy=False, problem=f"/health answers {health.status}")
-            problem = await self._complete(target)
+            # Only a first completion may take its time, since engines compile on it.
+            within = self._timeout if target.again is None else self._timeout / 3
+            problem = await self._complete(target, within)
             if problem is None:
                 return ProbeResult(answered=True, healthy=True)
             said = "/health answers 200, but" if health.status == 200 else "it has no /health, and"
             return ProbeResult(answered=False, healthy=True, problem=f"{said} no completion: {problem}")
 
-    async def _complete(self, target: ProbeTarget) -> str | None:
-        """None when a completion came back, else why not."""
+    async def _complete(self, target: ProbeTarget, within: float) -> str | None:
+        """None when a completion came back ``within`` so many seconds, else why not."""
         common = {"model": target.model, "max_tokens": 1, "temperature": 0, "stream": False}
         try:
             path = "/v1/completions"
-            answer = await self._post(target, path, {**common, "prompt": self._prompt})
+            answer = await self._post(target, path, {**common, "prompt": self._prompt}, within)
             if answer.status in _NO_SUCH_PATH and not _names_the_model(answer):
                 path = "/v1/chat/completions"
                 answer = await self._post(
-                    target, path, {**common, "messages": [{"role": "user", "content": self._prompt}]}
+                    target, path, {**common, "messages": [{"role": "user", "content": self._prompt}]}, within
                 )
         except Unreachable as error:
             return str(error).removeprefix("Unreachable: ")
@@ -94,11 +96,11 @@ class Prober:
             return str(error)
         return _judged(path, answer)
 
-    async def _post(self, target: ProbeTarget, path: str, body: Mapping[str, Any]) -> Answer:
+    async def _post(self, target: ProbeTarget, path: str, body: Mapping[str, Any], within: float) -> Answer:
         request = httpx.Request(
             "POST", f"{_base(target)}{path}", json=body, headers={"Accept-Encoding": "identity", "User-Agent": "solera"}
         )
-        return await send(self._http, request, within=self._timeout, max_bytes=MAX_BYTES)
+        return await send(self._http, request, within=within, max_bytes=MAX_BYTES)
 
 
 def _base(target: ProbeTarget) -> str:

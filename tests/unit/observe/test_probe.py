@@ -1,5 +1,7 @@
 import asyncio
 import json
+from dataclasses import replace
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -101,6 +103,18 @@ async def test_an_engine_that_hangs_with_a_healthy_face_is_given_up_in_time():
     assert (
         result.problem == "/health answers 200, but no completion: no complete answer from 10.0.0.1:8000 within 0.05s"
     )
+
+
+async def test_an_engine_that_has_answered_before_is_given_a_third_of_the_time():
+    async def handler(request):
+        if request.url.path != "/health":
+            await asyncio.Event().wait()
+        return httpx.Response(200)
+
+    hanging = Prober(httpx.AsyncClient(transport=httpx.MockTransport(handler)), timeout=0.3)
+    first, again = await hanging.probe(POD), await hanging.probe(replace(POD, again=timedelta(seconds=10)))
+    assert first.problem.endswith("within 0.3s")
+    assert again.problem.endswith("within 0.1s")
 
 
 async def test_a_port_that_never_answers_is_not_healthy():
