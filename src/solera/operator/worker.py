@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from solera.errors import Conflict, NotLeading, NotSafe, SoleraError, Throttled
+from solera.errors import Conflict, NotLeading, NotSafe, SoleraError, Throttled, Unavailable
 from solera.kinds import Key
 from solera.operator.telemetry import Telemetry
 from solera.operator.workqueue import WorkQueue
@@ -15,6 +15,10 @@ log = logging.getLogger(__name__)
 
 EXPECTED = (Conflict, NotLeading, NotSafe)
 """The world, or the Lease, has moved on between look and write; the next look sees it. Not worth a warning."""
+
+
+AWAY_AT_MOST = 5.0
+"""Longest pause (seconds) while the apiserver does not answer: what failed for its absence alone should not wait long once it is back."""
 
 
 class Worker:
@@ -62,6 +66,9 @@ class Worker:
         if isinstance(error, Throttled):
             delay = error.retry_after
             self._queue.forget(key)
+            self._queue.add_after(key, delay)
+        elif isinstance(error, Unavailable):
+            delay = min(delay, AWAY_AT_MOST)
             self._queue.add_after(key, delay)
         about = {"llmdeployment": "/".join(key), "reason": type(error).__name__}
         text = f"{type(error).__name__}: {error}"

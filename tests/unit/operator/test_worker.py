@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from solera.errors import Conflict, Throttled, Unavailable
+from solera.errors import Conflict, Invalid, Throttled, Unavailable
 from solera.operator.telemetry import Telemetry
 from solera.operator.worker import Worker
 from solera.operator.workqueue import WorkQueue
@@ -100,6 +100,20 @@ async def test_a_throttled_look_waits_as_long_as_asked() -> None:
     rig.queue.add(A)
     await rig.run(2)
     assert rig.delays[0] == 0.05
+
+
+@pytest.mark.parametrize(
+    ("error", "pause"), [(Unavailable("apply", "refused"), "5.0"), (Invalid("apply", "not a number"), "51.2")]
+)
+async def test_an_apiserver_that_is_away_is_asked_again_soon_and_a_refusal_is_not_repeated_often(
+    error: Exception, pause: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig({A: [error]})
+    for _ in range(8):
+        rig.queue.retry(A)
+    rig.queue.add(A)
+    await rig.run(1)
+    assert f"again in {pause} s" in caplog.text
 
 
 async def test_a_key_that_is_gone_is_not_looked_at_again() -> None:
