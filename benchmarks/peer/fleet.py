@@ -1,4 +1,4 @@
-"""The engines of all pods in one process, and a stand-in for Prometheus: `python -m benchmarks.peer.fleet KUBECONFIG ADDRESS`.
+"""The stand-ins in one process, the engines of all pods, Prometheus and the gateway: `python -m benchmarks.peer.fleet ADDRESS FLEET ACCEPTOR`.
 
 Every pod has an address of its own, all of them lead here (a local route), and the address that a request was sent to says which pod is
 meant. `/metrics` is a page of vLLM's names and of its length. It never fails and is never slow: what is measured is the controllers.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from benchmarks.peer import api, manifests, traffic
+from benchmarks.peer import acceptor, api, manifests, traffic
 from lab.engines.simengine.vllm_metrics import TTFT_BUCKETS, VllmMetrics
 
 RATE = 100.0  # requests a second to each model
@@ -108,9 +108,10 @@ def _asked(request: web.Request) -> str:
     return str(request.transport.get_extra_info("sockname")[0])
 
 
-async def serve(kubeconfig: Path, address: str) -> None:
+async def serve(address: str, look: Path, write: Path) -> None:
+    """``look`` and ``write`` are the kubeconfigs of who reads the cluster and of who accepts routes."""
     fleet = Fleet(time.time())
-    async with api.Api(kubeconfig) as client, contextlib.AsyncExitStack() as stack:
+    async with api.Api(look) as client, api.Api(write) as gateway, contextlib.AsyncExitStack() as stack:
         for app, host, port in (
             (fleet.engine(), "0.0.0.0", manifests.PORT),
             (fleet.prometheus(), address, QUERY_PORT),
@@ -124,15 +125,17 @@ async def serve(kubeconfig: Path, address: str) -> None:
             tasks.create_task(api.follow(client, api.ROUTES, fleet.traffic.route))
             tasks.create_task(api.follow(client, api.ENDPOINT_SLICES, fleet.traffic.endpoints))
             tasks.create_task(fleet.run())
+            tasks.create_task(acceptor.accept(gateway))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kubeconfig", type=Path)
     parser.add_argument("address", help="where the stand-in for Prometheus listens")
+    parser.add_argument("fleet", type=Path, help="kubeconfig of who reads routes and endpoints")
+    parser.add_argument("acceptor", type=Path, help="kubeconfig of who accepts routes")
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(arguments.kubeconfig, arguments.address))
+        asyncio.run(serve(arguments.address, arguments.fleet, arguments.acceptor))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ class Side:
     rest: Count
     rest_cpu: float
     first_weight: list[float]
+    full_weight: list[float]
     promoted: list[float]
     settled: float
     rollout: Count

@@ -126,6 +126,11 @@ def rows(ours: Side, theirs: Side) -> list[tuple[str, str, str, str]]:
             lambda s: percentile(s.first_weight, 0.5),
         ),
         row(
+            "from the change to 100 %, median",
+            lambda s: _seconds(percentile(s.full_weight, 0.5)),
+            lambda s: percentile(s.full_weight, 0.5),
+        ),
+        row(
             "from the change to promoted, median",
             lambda s: _seconds(percentile(s.promoted, 0.5)),
             lambda s: percentile(s.promoted, 0.5),

@@ -23,6 +23,7 @@ def side(**more: Any) -> Side:
         "rest": Count(4, 0, 0),
         "rest_cpu": 0.1,
         "first_weight": [1.0, 2.0],
+        "full_weight": [51.0, 52.0],
         "promoted": [61.0, 62.0],
         "settled": 70.0,
         "rollout": Count(20, 10, 4, 0, (("patch httproutes", 16),)),
@@ -87,7 +88,7 @@ def test_the_table_shows_what_is_in_the_figures() -> None:
 
 
 def test_a_run_without_steps_shows_no_numbers() -> None:
-    none = side(late=[], promoted=[], first_weight=[])
+    none = side(late=[], promoted=[], full_weight=[], first_weight=[])
     rows = {row[0]: row[1:] for row in report.rows(none, none)}
     assert rows["… the last of 2"] == ("-", "-", "-")
 
