@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from solera.cli import errors
+from solera.cli.offline.concerns import NAMES
 from solera.cli.views import output
 from solera.cli.views.reading import read
 from unit.cli.objects import V2, at_rest, llmd, waiting_for_approval
@@ -79,6 +82,9 @@ SCENES: dict[str, Any] = {
     "failing": failing,
     "asking": asking,
     "eventful": eventful,
+    "planning": Terminal,
+    "changing": Terminal,
+    "linting": Terminal,
     "pausing": pausing,
     "paused": lambda: case("paused by a person"),
     "resuming": resuming,
@@ -87,8 +93,34 @@ SCENES: dict[str, Any] = {
 }
 
 
+BROKEN = """\
+apiVersion: solera.dev/v1alpha1
+kind: LLMDeployment
+metadata: {name: chat}
+spec:
+  serve: v3
+  template: {engine: {name: vllm, image: "vllm/vllm-openai:v0.18.1"}}
+  versions:
+  - {name: v1, model: {uri: hf://Qwen/Qwen3-8B}}
+  traffic: {gateway: {parentRefs: [{name: inference}]}}
+  rollout: {steps: [{weight: 5, minDuration: 1 day}, {weight: 50}]}
+"""
+
+
+def files(folder: Path) -> None:
+    """What the examples find in the folder that they run in."""
+    examples = PAGE.parents[1] / "examples"
+    (folder / "examples").symlink_to(examples)
+    (folder / "broken.yaml").write_text(BROKEN)
+    chat = (examples / "chat.yaml").read_text()
+    edited = chat.replace("serve: v1 ", "serve: v2 ").replace("drainTimeout: 2m", "drainTimeout: 3m")
+    (folder / "edited.yaml").write_text(edited)
+
+
 def printed(match: re.Match[str]) -> str:
-    result = SCENES[match[2]]().run(*shlex.split(match[3]))
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        files(Path(folder))
+        result = SCENES[match[2]]().run(*shlex.split(match[3]))
     return f"{match[1]}{result.stdout}{result.stderr}```"
 
 
@@ -104,12 +136,22 @@ def test_every_exit_code_is_on_the_page() -> None:
     assert {int(c) for c in re.findall(r"^\| (\d+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)} == codes
 
 
+def test_every_rule_of_lint_is_on_the_page() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert [rule for rule in NAMES if f"`{rule}`" not in page] == []
+
+
 def test_every_key_of_the_json_is_on_the_page() -> None:
     page = PAGE.read_text(encoding="utf-8")
     view = output.deployment(read(llmd(waiting_for_approval())))
     keys = {*view, *view["rollout"], *view["guardrails"][0], *view["versions"][0], *view["stable"]}
     answer = Terminal(llmd(at_rest())).run("explain", "support-assistant", "-o", "json")
     keys |= set(json.loads(answer.stdout))
+    for verb in ("plan", "lint"):
+        told = json.loads(Terminal().run(verb, str(PAGE.parents[1] / "examples" / "chat.yaml"), "-o", "json").stdout)
+        keys |= set(told)
+        for parts in told.values():
+            keys |= set(parts[0]) if isinstance(parts, list) and parts else set()
     for verb in ("status", "history"):
         told = json.loads(eventful().run(verb, "support-assistant", "-o", "json").stdout)
         keys |= {*told, *(told.get("evidence") or {}), *((told.get("rollouts") or [{}])[0])}

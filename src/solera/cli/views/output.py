@@ -6,9 +6,9 @@ Every key is always there; what is not known is null or an empty list. Keys may 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from solera.cli.cluster.request import Outcome
@@ -125,6 +125,12 @@ def past(d: Deployment, p: Past) -> dict[str, Any]:
     }
 
 
+def document(kind: str, value: Any) -> dict[str, Any]:
+    """Any frozen dataclass as a document of that kind."""
+    body: dict[str, Any] = _plain(value)
+    return {"apiVersion": API_VERSION, "kind": kind, **body}
+
+
 def _rollout(d: Deployment) -> dict[str, Any] | None:
     r = d.rollout
     if r is None or not d.in_rollout:
@@ -144,7 +150,9 @@ def _plain(value: Any) -> Any:
         return {_camel(f.name): _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
-    return value
+    if isinstance(value, timedelta):
+        return times.exact(value)
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _camel(name: str) -> str:

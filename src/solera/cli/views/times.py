@@ -41,6 +41,14 @@ def span(value: timedelta) -> str:
     return _two(seconds, YEAR, "y", DAY, "d")
 
 
+def exact(value: timedelta) -> str:
+    """A span to the second, as the API writes durations: `1h30m`, `45s`, `0s`."""
+    hours, rest = divmod(int(value.total_seconds()), HOUR)
+    minutes, seconds = divmod(rest, MINUTE)
+    parts = ((hours, "h"), (minutes, "m"), (seconds, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
 def _two(seconds: int, big: int, big_name: str, small: int, small_name: str) -> str:
     whole, rest = divmod(seconds, big)
     part = rest // small
