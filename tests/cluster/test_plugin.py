@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Self
@@ -18,6 +19,7 @@ import pytest
 import yaml
 
 from cluster.conftest import ROOT, Kube
+from cluster.operator_process import OperatorProcess, until
 from unit.cli.objects import V2, ago, at_rest, llmd, rolling, waiting_for_approval
 
 pytestmark = pytest.mark.cluster
@@ -389,3 +391,132 @@ def forged(kube: Kube, annotations: dict[str, str], kubeconfig: Path | None) -> 
     done = subprocess.run(command, env=environment(kubeconfig), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0 or "solera.dev/requested-by must be" in done.stderr, done.stderr
     return done.returncode != 0
+
+
+def test_status_waits_and_history_tells(kube: Kube, obj: dict[str, Any]) -> None:
+    write_status(kube, waiting_for_approval())
+    done = plugin(kube, "status", NAME, "--for=complete", "--timeout", "20s", "--or-held")
+    assert (done.returncode, "waits for a person" in done.stderr) == (7, True)
+    with Started(kube, "status", NAME, "--for=complete", "--timeout", "1m") as waiting:
+        eventually(lambda: len(waiting.lines) == 1)
+        write_status(
+            kube, at_rest(history=[{"at": ago(seconds=1), "event": "Promoted", "message": "v2 carries all traffic"}])
+        )
+        assert waiting.ended() == 0, waiting.errors
+    assert waiting.lines[-1].endswith("Idle, v2 100%: v2 carries all traffic\n")
+    told = json.loads(plugin(kube, "history", NAME, "-o", "json").stdout)
+    assert [r["result"] for r in told["rollouts"]] == ["Promoted"]
+    assert told["evidence"] is None
+
+
+def test_a_rollback_fails_a_pipeline(kube: Kube, obj: dict[str, Any]) -> None:
+    failed = "v2 is rolled back: errors: over the limit"
+    conditions = [
+        {
+            "type": kind,
+            "status": status,
+            "reason": "RolledBack",
+            "message": failed,
+            "lastTransitionTime": ago(seconds=1),
+        }
+        for kind, status in (("Ready", "False"), ("Stalled", "True"), ("RolloutComplete", "False"))
+    ]
+    write_status(kube, at_rest(conditions=conditions))
+    done = plugin(kube, "status", NAME, "--for=complete", "--timeout", "1m")
+    assert (done.returncode, failed in done.stderr) == (6, True)
+
+
+def test_plan_and_lint_take_what_the_apiserver_takes(kube: Kube, obj: dict[str, Any]) -> None:
+    """The live object through a pipe: what was admitted has no mistakes, and changes nothing."""
+    live = kube.run("get", "llmdep", NAME, "-o", "yaml").stdout
+    command = ["kubectl", "solera", "lint", "-"]
+    done = subprocess.run(
+        command, env=environment(), input=live, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr.startswith("1 LLMDeployment: 0 mistakes")) == (0, True), done.stdout
+    command = ["kubectl", "solera", "plan", "-", "-o", "json"]
+    done = subprocess.run(
+        command, env=environment(), input=live, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert json.loads(done.stdout)["name"] == NAME
+
+
+# -- with the real operator. No pod ever starts here, so the rollout stays before its first step; traffic is in tests/sim and tests/e2e.
+
+
+@pytest.fixture
+def own(cluster: Kube) -> Iterator[Kube]:
+    """A namespace for this test and its operator alone."""
+    name = f"verbs-{uuid.uuid4().hex[:8]}"
+    cluster.run("create", "namespace", name)
+    yield Kube(name)
+    cluster.run("delete", "namespace", name, "--wait=false")
+
+
+def without_pods(serve: str) -> dict[str, Any]:
+    engine = {"name": "vLLM", "version": "0.18.1", "image": "localhost/solera/none:0"}
+    gateway = {"parentRefs": [{"name": "inference"}], "hostnames": ["verbs.example.com"]}
+    return {
+        "apiVersion": "solera.dev/v1alpha1",
+        "kind": "LLMDeployment",
+        "metadata": {"name": "chat"},
+        "spec": {
+            "serve": serve,
+            "template": {"engine": engine, "replicas": 1, "nodeSelector": {"solera.test/none": "here"}},
+            "versions": [{"name": v, "model": {"uri": f"image:///models/{v}"}} for v in ("v1", "v2")],
+            "traffic": {"gateway": gateway},
+        },
+    }
+
+
+async def test_the_real_operator_answers_and_a_pause_outlives_it(own: Kube, tmp_path: Path) -> None:
+    def status() -> dict[str, Any]:
+        return dict(own.get("llmdep", "chat")["status"])
+
+    def revisions() -> str:
+        return own.run("get", "controllerrevision", "-o", "name").stdout.rpartition("/")[2].strip()
+
+    def rollout() -> dict[str, Any]:
+        return status().get("rollout") or {}
+
+    def asked(verb: str) -> str:
+        done = plugin(own, verb, "chat", "--timeout", "30s")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    own.create(without_pods("v1"))
+    operator = OperatorProcess(tmp_path, own.namespace, os.environ["KUBECONFIG"])
+    await operator.start()
+    try:
+        await until("v1 has a revision", revisions)
+        revision = revisions()
+        await operator.end()
+        # It served once: the test says so in place of pods that cannot start here.
+        stable = {"version": "v1", "revision": revision, "hash": revision.rsplit("-", 1)[1]}
+        own.patch("llmdep", "chat", {"status": {"stable": stable}}, "--subresource=status")
+        own.patch("llmdep", "chat", {"spec": {"serve": "v2"}})
+        await operator.start()
+        await until("the rollout has begun", lambda: status().get("candidate"))
+
+        me = json.loads(own.run("auth", "whoami", "-o", "json").stdout)["status"]["userInfo"]["username"]
+        assert asked("pause") == f"pause chat: v2 is paused before its first step by {me}\n"
+        assert (status()["state"], rollout()["reason"], rollout()["pausedBy"]) == ("Held", "Paused", me)
+        at = rollout()["pausedAt"]
+        await operator.end(signal.SIGKILL)
+        await operator.start()
+        assert plugin(own, "pause", "chat").returncode == 4
+        assert (rollout()["pausedAt"], rollout()["reason"]) == (at, "Paused")
+        assert plugin(own, "status", "chat", "--for=complete", "--or-held", "--timeout=10s").returncode == 7
+
+        assert asked("resume").startswith("resume chat: v2 goes on after a pause of ")
+        assert "pausedAt" not in rollout()
+        before = rollout()["id"]
+        assert asked("abort") == f"abort chat: v2 was aborted by {me}\n"
+        assert plugin(own, "status", "chat", "--for=complete", "--timeout=10s").returncode == 6
+        assert asked("retry").endswith(f" is let in anew, asked for by {me}\n")
+        await until("another rollout has begun", lambda: status().get("candidate") and rollout()["id"] != before)
+        assert not status().get("rejected")
+        events = [e["event"] for e in json.loads(plugin(own, "history", "chat", "-o", "json").stdout)["events"]]
+        assert events[:6] == ["RolloutStarted", "Retried", "Aborted", "Resumed", "Paused", "RolloutStarted"]
+    finally:
+        await operator.end()
