@@ -10,7 +10,7 @@ PY := .venv/bin/python
 LAB := $(PY) -m lab
 UV = $$(./lab/uv.sh)
 
-.PHONY: help setup lock fmt lint type contracts unit sim cluster e2e test demo lab-up lab-down lab-status crds check clean bench
+.PHONY: bench-peer help setup lock fmt lint type contracts unit sim cluster e2e test demo lab-up lab-down lab-status crds check clean bench
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -87,6 +87,9 @@ test: ## Everything: checks, then unit, cluster and e2e tests
 
 demo: setup ## One whole life of a model, on the lab, with live traffic
 	@./lab/demo.sh
+
+bench-peer: setup ## The same rollout through Flagger and through Solera, beside each other (8 minutes)
+	@$(PY) -m benchmarks.peer
 
 clean: ## Remove what was built in this folder
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 """The same rollout through Flagger and through Solera, beside each other: `make bench-peer`.
 
-    python -m benchmarks.peer [--objects N] [--rest SECONDS] [--no-write]
+    python -m benchmarks.peer [--objects N] [--rest SECONDS] [--out FILE]
 
 Runs on a control plane of its own and takes it away again. Writes the section "Beside a peer" of docs/benchmarks.md, and the figures
 `peer.*` of benchmarks/results.json.
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -117,11 +118,14 @@ def main() -> int:
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         return fail("this needs root: it makes a network namespace")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     try:
         with locked(paths.HOME / "lock"):
             run(arguments.objects, arguments.rest, arguments.out)
     except (LabError, api.ApiError, subprocess.SubprocessError) as error:
         return fail(str(error))
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -19,7 +19,6 @@ from aiohttp import web
 from benchmarks.peer import acceptor, api, manifests, traffic
 from lab.engines.simengine.vllm_metrics import TTFT_BUCKETS, VllmMetrics
 
-RATE = 100.0  # requests a second to each model
 TICK = 0.5
 QUERY_PORT = 9090
 _CHECK = re.compile(r'^engine_(\w+)_percent\{namespace="([^"]+)",service="([^"]+)"\}$')
@@ -29,7 +28,7 @@ class Fleet:
     """The engines and what they counted. ``began`` is their start, seconds since 1970."""
 
     def __init__(self, began: float) -> None:
-        self.traffic = traffic.Traffic(RATE, window=manifests.STEP_SECONDS)
+        self.traffic = traffic.Traffic(traffic.RATE, window=manifests.STEP_SECONDS)
         self.scrapes = self.probes = self.queries = 0
         page = VllmMetrics("m", "current", began).render(running=1, waiting=0, cache_usage=0.1)
         self._filler = traffic.filler(page, traffic.COUNTED)

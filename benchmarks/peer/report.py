@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.peer import manifests
 from benchmarks.peer.audit import Count
 from benchmarks.peer.measure import Side, percentile, ratio
+from benchmarks.peer.traffic import RATE
 
 BEGIN, END = "<!-- peer:begin (written by `make bench-peer`) -->", "<!-- peer:end -->"
 HEADING = "## Beside a peer"
@@ -209,21 +210,25 @@ The most frequent requests of a rollout, for each object:
 
 NOTES = f"""How to read it, and what is not the same:
 
-- Ten seconds are the shortest interval that Flagger keeps, so both have them. Its checks run once an interval, which makes nine to ten intervals of
-  six steps: one to see the change, one to see the pods ready, and two after the last step, to copy the new version to the primary and to come back
-  from the canary. Solera watches, and has nothing to copy: the pods that were let in stay. So a floor of {manifests.STEP_SECONDS * len(manifests.WEIGHTS)} s is declared for it.
-- Flagger reads each object anew at every tick instead of watching. That is what its reads are; it makes it simple, and robust against stale caches.
+- Ten seconds are the shortest interval that Flagger keeps, so both have them. Flagger looks once an interval: once to see the change, once to see
+  the pods ready and give the first weight, once for each weight after it, and three times after the last one, to copy the new version to the
+  primary, to bring the traffic back there, and to scale the canary down. So {len(manifests.WEIGHTS)} steps are {len(manifests.WEIGHTS) + 3} intervals and the part of one before it sees the change.
+  Solera watches, and the pods that were let in stay: {manifests.STEP_SECONDS * len(manifests.WEIGHTS)} s are declared, and are the least that is possible.
+- Flagger reads each object anew at every look instead of watching. That is what its reads are; it is simple, and safe from stale caches.
+- Solera writes evidence down: each step has a write of the route, one of the RolloutRecord and two of the status. Flagger keeps no evidence.
+  Solera also renews a Lease (its chart's default); in Flagger's chart leader election is off.
 - Flagger had as many checks as Solera has guardrails, through metric templates. A stand-in for Prometheus answers them from the same counters;
-  what a real Prometheus costs to scrape the pods is not in Flagger's figures. Solera reads the pods itself, once a second, and that is in its own.
-- They do not decide alike: Flagger compares the value of the last interval with a limit; Solera tests all counts of the rollout, and asks for
-  proof before 100 %. Both let a good version through here. Which of them errs how often is not measured here.
-- No traffic and no engines: KWOK makes pods ready at once, a stand-in accepts every route, and every engine counts its part of the requests that a model is said to get
-  a second, split as its route says. Starting a model takes minutes in real life and hides most differences of time.
-- Solera's initialisation holds what Flagger's users do themselves (the Deployment); Flagger's holds the second, primary Deployment.
-- Solera sends a real completion through every new pod before it gets weight; Flagger trusts readiness unless a webhook asks.
-- Flagger does what Solera does not: any Deployment, DaemonSet or Knative service, a dozen meshes and ingresses, many metric providers, A/B tests by
-  header, blue/green, mirroring, session affinity, webhooks, alerts, and it leaves the user's own Deployment in place. Solera knows language
-  models only: engines, evidence from their counters, retirement on declared dates.
+  what a real Prometheus needs to scrape the pods is in no figure of Flagger's. Solera reads the pods itself, every second, 23 kB each
+  time (a page as the lab's simulated engine shows it), and that is in its CPU.
+- They do not decide alike. Flagger compares the values of the last interval with a limit. Solera counts over the whole rollout, and asks for proof
+  before 100 %. Both let a good version through here; how often each errs was not measured here.
+- No real traffic and no engines: KWOK makes pods ready at once, a stand-in accepts every route, and every engine counts its part of {RATE:g} requests a
+  second to each model, split as its route says. Loading a model takes minutes in real life, and hides most of the differences in time.
+- What is created differs: Solera makes the Deployment, Flagger's user brings one and Flagger makes the second, primary one.
+- Solera sends a real completion through every new pod before it gets weight; Flagger trusts readiness, or a webhook that its user writes.
+- Flagger does much that Solera does not: any Deployment, DaemonSet or Knative service, a dozen meshes and ingresses, many metric providers, A/B tests
+  by header, blue/green, mirroring, session affinity, webhooks at every stage, alerts; and it works beside a Deployment that is already there.
+  Solera serves language models only.
 """
 
 

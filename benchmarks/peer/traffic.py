@@ -14,6 +14,7 @@ from typing import Any
 Object = dict[str, Any]
 Service = tuple[str, str]  # namespace, name
 
+RATE = 100.0  # requests a second to each model
 FIRST_TOKEN_SECONDS = 0.05
 
 
