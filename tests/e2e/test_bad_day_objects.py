@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from itertools import pairwise
@@ -42,11 +43,14 @@ class Hand:
         found = live.get(self.kind, NAME if self.kind == "httproute" else scene.child("v1"), scene.space)
         return None if found is None or found["metadata"].get("deletionTimestamp") else found
 
+    def healed(self, scene: Scene, before: Object) -> bool:
+        now = self.find(scene)
+        anew = now is not None and now["metadata"]["uid"] != before["metadata"]["uid"]
+        return now is not None and anew == (self.patch is None) and wanted(now) == wanted(before)
 
-def wanted(obj: Object | None) -> object:
+
+def wanted(obj: Object) -> object:
     """What the operator writes of a child, without what the apiserver gives each object anew."""
-    if obj is None:
-        return None
     spec = {k: v for k, v in obj["spec"].items() if k not in {"clusterIP", "clusterIPs"}}
     return spec, obj["metadata"]["labels"], obj["metadata"]["ownerReferences"][0]["uid"]
 
@@ -69,8 +73,9 @@ async def test_another_hand_is_put_right_and_the_rollout_goes_on(space: str, ans
         scene.serve("v2")
         await live.until("the first step", lambda: scene.weights().get("v2") == STEPS[0], 60)
         before = hand.find(scene)
+        assert before is not None
         acted = hand.act(scene)
-        await live.until("it is as it was", lambda: wanted(hand.find(scene)) == wanted(before), 20, 0.05)
+        await live.until("it is as it was", lambda: hand.healed(scene, before), 20, 0.05)
         healed = time.time()
         await live.until("v2 alone", lambda: scene.alone("v2"), 120, 0.5)
     missed = scene.unanswered()
@@ -117,23 +122,22 @@ async def test_the_resource_deleted_in_mid_rollout(space: str, answers: Path, *,
             await live.until("a new life", lambda: _uid(scene) not in {None, old} and scene.alone("v2"), 90, 0.5)
         else:
             await live.until("nothing is left", lambda: _children(scene) == [], 60, 0.5)
-        routed = next((at for at, route in scene.route.seen if route is not None and at > deleted + 0.5), None)
+            await asyncio.sleep(2)  # with requests that find nothing
     missed = scene.unanswered()
-    assert told(r for r in missed if r.status != 404) == []
-    assert told(r for r in missed if r.sent < deleted) == []
+    unrouted = next(at for at, route in scene.route.seen if at > deleted and route is None)
+    # Children go in no order, so until the route has gone the gateway may find a route without its Service: 500.
+    assert {r.status for r in missed} <= {404, 500, 503}
+    assert told(r for r in missed if r.sent < deleted or (r.status != 404 and r.sent > unrouted + 1)) == []
+    print(f"without a route after {unrouted - deleted:.2f} s; {len(missed)} requests refused")
     if again:
-        assert routed is not None
+        routed = next(at for at, route in scene.route.seen if at > unrouted and route is not None)
         assert told(r for r in missed if r.sent > routed + 2) == []
-        owners = {
-            o["metadata"]["ownerReferences"][0]["uid"] for o in _children(scene) if o["kind"] not in OWNED_BY_OTHERS
-        }
-        assert owners == {_uid(scene)}
-        assert scene.steps("v2")[0] == STEPS[0]
-        assert "RolloutStarted" not in scene.events(), (
-            "a new life begins with its first version, whatever there was before"
-        )
+        children = [o for o in _children(scene) if o["kind"] not in OWNED_BY_OTHERS]
+        assert {o["metadata"]["ownerReferences"][0]["uid"] for o in children} == {_uid(scene)}
+        assert scene.weights_between(routed, scene.route.seen[-1][0]) == [{"v2": 100}]
+        assert "RolloutStarted" not in scene.events(), "a new life begins with its first version, whatever was before"
     else:
-        late = [r for r in scene.records() if r.sent > deleted + 5]
+        late = [r for r in scene.records() if r.sent > unrouted + 1]
         assert late
         assert {r.status for r in late} == {404}
 
@@ -187,7 +191,7 @@ async def test_serve_set_back_in_mid_rollout_withdraws_the_candidate(space: str,
     assert scene.events().count("Withdrawn") == 1
     assert not scene.status.get("rejected")
     assert scene.condition("RolloutComplete")["status"] == "True"
-    assert scene.condition("Stalled")["status"] == "False"
+    assert scene.condition("Stalled").get("status") != "True"
     assert scene.lost() == []
 
 

@@ -69,6 +69,7 @@ class Store:
     def remove(self, kind: str, obj: Manifest) -> None:
         """Forget a deleted object; nothing happens when its name has gone to another one (other uid) since."""
         ref = _key_of(obj)
+        self._settle(kind, obj)
         old = self._objects.get(kind, {}).get(ref)
         if old is None or _meta(old).get("uid") != _meta(obj).get("uid"):
             return
@@ -112,6 +113,14 @@ class Store:
         if not pending:
             del self._pending[key]
         return bool(pending)
+
+    def _settle(self, kind: str, gone: Manifest) -> None:
+        """The end of an object is news of every write before it: nobody will hear of that object again."""
+        owner = owner_key(kind, gone)
+        pending = self._pending.get(owner, {}) if owner is not None else {}
+        written = pending.get((kind, *_key_of(gone)), (None, "", 0.0))[0]
+        if written is not None and _meta(written).get("uid") == _meta(gone).get("uid") and not _newer(written, gone):
+            del pending[kind, *_key_of(gone)]
 
     def _heard(self, ref: Ref, written: Manifest | None, uid: str) -> bool:
         known = self.get(*ref)

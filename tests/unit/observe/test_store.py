@@ -138,6 +138,21 @@ def test_versions_that_are_no_numbers_are_compared_by_equality(store: Store) -> 
     assert not store.behind(KEY)
 
 
+def test_not_behind_what_another_hand_has_deleted_since(store: Store) -> None:
+    store.upsert("HTTPRoute", child("HTTPRoute", NAME, version="3"))
+    store.wrote(KEY, child("HTTPRoute", NAME, version="8"))
+    store.upsert("HTTPRoute", child("HTTPRoute", NAME, version="8"))
+    store.remove("HTTPRoute", child("HTTPRoute", NAME, version="9"))  # before anybody asked
+    assert not store.behind(KEY)
+
+
+def test_the_end_of_an_older_object_is_no_news_of_a_later_write(store: Store) -> None:
+    store.upsert("HTTPRoute", child("HTTPRoute", NAME, version="3", uid="first"))
+    store.wrote(KEY, child("HTTPRoute", NAME, version="8", uid="second"))
+    store.remove("HTTPRoute", child("HTTPRoute", NAME, version="5", uid="first"))
+    assert store.behind(KEY)
+
+
 def test_one_key_being_behind_does_not_hold_up_another(store: Store) -> None:
     store.wrote(KEY, deployment(version="8"))
     assert not store.behind((NAMESPACE, "other"))
