@@ -524,6 +524,30 @@ def test_plan_reads_standard_input_and_picks_by_name(tmp_path: Path) -> None:
     assert "Nothing changes." in result.stdout
 
 
+def test_plan_against_the_live_object_knows_what_runs_and_what_was_published(tmp_path: Path) -> None:
+    """As `kubectl get -o yaml` shows it: v1 still carries the traffic although v2 is asked for, and somebody has asked for something."""
+    live = made(serve="v2")
+    live["metadata"] |= {"uid": "1", "annotations": {"solera.dev/request": "pause@b7d3m8xz/1#2", "note": "kept"}}
+    published = {"name": "v3", "uri": "hf://Qwen/Old", "modelRevision": "9" * 40, "phase": "Retired"}
+    live["status"] = {
+        "observedGeneration": 1,
+        "stable": {"version": "v1", "revision": "chat-v1-b7d3m8xz", "hash": "b7d3m8xz"},
+        "versions": [published],
+    }
+    files = {"live.yaml": live, "new.yaml": made(serve="v2")}
+    result = run(tmp_path, "plan", "new.yaml", "--from", "live.yaml", "-o", "json", files=files)
+    assert result.exit_code == 0, result.stderr
+    got = json.loads(result.stdout)
+    assert (got["changes"], [(r["from"], r["to"]) for r in got["rollouts"]]) == ([], [("v1", "v2")])
+    assert run(tmp_path, "plan", "live.yaml", files=files).stdout.count("Rollout v1 → v2, at once") == 1
+    # Without v1, and with a name that was used for another model.
+    removed = made(serve="v2", versions=[FULL["versions"][1], FULL["versions"][1] | {"name": "v3"}])
+    result = run(tmp_path, "plan", "new.yaml", "--from", "live.yaml", files=files | {"new.yaml": removed})
+    assert result.exit_code == 6
+    assert "v1 carries the traffic and cannot be removed" in result.stderr
+    assert "v3 was used for another model before" in result.stderr
+
+
 def test_plan_of_what_cannot_be_applied_tells_every_mistake(tmp_path: Path) -> None:
     result = run(tmp_path, "plan", "chat.yaml", files={"chat.yaml": BROKEN})
     assert (result.exit_code, result.stdout) == (6, "")

@@ -61,7 +61,7 @@ def _spec(before: Manifest, after: Manifest) -> Iterator[Change]:
 
 
 def _removed(before: Manifest, name: str) -> Change:
-    if name == before.effective:
+    if name == before.running:
         words = (
             f"{name} carries the traffic and cannot be removed; move spec.serve first, and wait until another one does"
         )
@@ -77,7 +77,7 @@ def _version(before: Manifest, after: Manifest, name: str, old: VersionIntent, n
         if field in {"model.uri", "model.revision"}:
             words = "a published model never changes: add a new version, and name it in spec.serve"
             yield Change(path, REFUSED, words)
-        elif name != before.effective:
+        elif name != before.running:
             yield Change(path, PLAN, f"{name} does not carry the traffic: counts when it is let in")
         elif role(field) is Role.IDENTITY:
             yield Change(path, ROLLOUT, f"can change an answer: a new revision of {name}")

@@ -26,16 +26,25 @@ class Concern:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A valid manifest, what it asks for, and the moment at which it is looked at."""
+    """A valid manifest, what it asks for, and the moment at which it is looked at.
+
+    `stable` is what carries the traffic, where the manifest is a live object that says so.
+    """
 
     obj: LLMDeployment
     intent: Intent
     at: datetime
+    stable: str | None = None
 
     @property
     def effective(self) -> str:
         """The version that should carry the traffic at that moment."""
         return effective_version(self.intent.serve, self.intent.lives, Memory(), self.at)
+
+    @property
+    def running(self) -> str:
+        """The version that carries the traffic, as far as the manifest tells."""
+        return self.stable if self.stable in self.intent.versions and self.stable else self.effective
 
     def each(self) -> Iterator[tuple[str, str, VersionIntent]]:
         """Path, name and meaning of every version."""
@@ -45,7 +54,8 @@ class Manifest:
 
 def manifest(obj: LLMDeployment, at: datetime) -> Manifest:
     """Read a valid object at a moment (aware)."""
-    return Manifest(obj, read_intent(obj), at)
+    stable = obj.status.stable
+    return Manifest(obj, read_intent(obj), at, stable.version if stable else None)
 
 
 def concerns(m: Manifest) -> list[Concern]:

@@ -102,8 +102,7 @@ class Forecast:
 def forecast(after: Manifest, before: Manifest | None = None, rate: float | None = None) -> Forecast:
     """`before` is what runs at that moment, otherwise this very manifest; `rate` is all requests per second, if it is known."""
     found = changes(before, after) if before else None
-    starts = (before or after).intent.versions.get((before or after).effective)
-    assert starts is not None
+    starts = (before or after).intent.versions[(before or after).running]
     spans, rollouts, stuck = _serving(after, before, starts)
     peak, when = _peak(after, starts, rollouts, found or ())
     steps = tuple(_steps(after, rate))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from solera.cli.errors import CliError, Failed, NothingToDo
 from solera.cli.flags import DOCUMENTS, Environment, output_flag
 from solera.cli.views import output, times
+from solera.cli.views.reading import REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION
 
 # The models of the API take a while to import: no other verb waits for them.
 if TYPE_CHECKING:
@@ -61,8 +62,10 @@ def plan(
     moment = at or env.now()
     if file == earlier == "-":
         raise click.UsageError("only one of FILE and --from can be standard input")
-    after = _one(file, name, moment)
-    before = _one(earlier, after.obj.metadata.name, moment) if earlier else None
+    chosen = _pick(file, name)
+    against = _pick(earlier, chosen.name) if earlier else None
+    before = _judge(against, moment) if against else None
+    after = _judge(chosen, moment, against.content.get("status") if against else None)
     if before and before.obj.metadata.namespace != after.obj.metadata.namespace:
         here, there = after.obj.metadata.namespace, before.obj.metadata.namespace
         raise click.UsageError(f"these are two objects: {file} is in namespace {here}, {earlier} in {there}")
@@ -134,17 +137,14 @@ def _read(paths: tuple[str, ...]) -> list[Document | Unreadable]:
         raise click.UsageError(str(error)) from None
 
 
-def _one(file: str, name: str | None, at: datetime) -> Manifest:
+def _pick(file: str, name: str | None) -> Document:
     """The one LLMDeployment of a file.
 
     Raises:
-        Failed: it is not valid; everything that is wrong is told.
-        CliError: there is none, or there are several and none was chosen.
+        Failed: the file is no YAML.
+        CliError: there is none in it, or there are several and none was chosen.
     """
-    from solera.api.llmdeployment import parse  # noqa: PLC0415
-    from solera.cli.offline.concerns import manifest  # noqa: PLC0415
     from solera.cli.offline.files import Unreadable  # noqa: PLC0415
-    from solera.cli.offline.linting import mistakes  # noqa: PLC0415
 
     found = _read((file,))
     for document in found:
@@ -160,8 +160,33 @@ def _one(file: str, name: str | None, at: datetime) -> Manifest:
         )
     if len(chosen) > 1:
         raise CliError(f"{file} has several LLMDeployments ({names}): choose one with --name")
-    wrong = mistakes(chosen[0].content, at)
+    return chosen[0]
+
+
+def _judge(document: Document, at: datetime, status: object = None) -> Manifest:
+    """What the document says, as if it were applied over an object with that `status`. A live object's requests do not matter here.
+
+    Raises:
+        Failed: it is not valid; everything that is wrong is told.
+    """
+    from solera.api.llmdeployment import parse  # noqa: PLC0415
+    from solera.cli.offline.concerns import manifest  # noqa: PLC0415
+    from solera.cli.offline.linting import mistakes  # noqa: PLC0415
+
+    content = _without_requests(document.content)
+    if status and isinstance(content, dict):
+        content["status"] = status
+    wrong = mistakes(content, at)
     if wrong:
         lines = "\n".join(f"  {path}: {message}" if path else f"  {message}" for path, message in wrong)
-        raise Failed(f"{chosen[0].place} cannot be applied:\n{lines}")
-    return manifest(parse(chosen[0].content), at)
+        raise Failed(f"{document.place} cannot be applied:\n{lines}")
+    return manifest(parse(content), at)
+
+
+def _without_requests(content: Any) -> Any:
+    meta = content.get("metadata") if isinstance(content, dict) else None
+    notes = meta.get("annotations") if isinstance(meta, dict) else None
+    if not isinstance(content, dict) or not isinstance(meta, dict) or not isinstance(notes, dict):
+        return dict(content) if isinstance(content, dict) else content
+    kept = {key: value for key, value in notes.items() if key not in {REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION}}
+    return content | {"metadata": meta | {"annotations": kept}}
