@@ -26,6 +26,7 @@ from solera.kinds import (
 )
 from solera.observe.podstate import observed_pod, ready_endpoints
 from solera.observe.store import Store
+from solera.plan.clock import ahead, ledger_at
 from solera.plan.evidence import Ledger, Reading, absorb, from_record, new_ledger
 from solera.plan.memory import PROGRESS_ANNOTATION, parse_progress
 from solera.plan.types import Observation, ObservedRevision, Owner
@@ -80,8 +81,8 @@ class Observer:
         """Drop what is kept between observations: the LLMDeployment is gone."""
         self._ledgers.pop(key, None)
 
-    def observe(self, key: Key, now: datetime) -> Observation | None:
-        """The observation at ``now``; None when the LLMDeployment is gone or on its way out."""
+    def observe(self, key: Key, now: datetime, wall: datetime | None = None) -> Observation | None:
+        """The observation at ``now``, with the system clock at ``wall``; None when the LLMDeployment is gone or on its way out."""
         obj = self._store.get(LLM_DEPLOYMENT.kind, *key)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
             return None
@@ -99,12 +100,13 @@ class Observer:
             route=route,
             ledger=self._ledger(key, obj, route, record, now),
             record=record,
-            record_written_at=_written_at(record),
+            record_written_at=_written_at(record, now),
             unreachable=self._evidence.unreachable(key),
             unmeasurable=self._evidence.unmeasurable(key),
             name_taken=tuple(self._foreign(key, owner)),
             hostname_conflicts=self._store.rivals(key),
             operator_version=self._version,
+            wall=wall,
         )
 
     def _own(self, kind: str, owner: Owner) -> Manifest | None:
@@ -162,7 +164,7 @@ class Observer:
         if ledger is None or ledger.rollout_id != wanted:
             ledger = self._read_record(wanted, record) or new_ledger(wanted, stable, candidate, now)
         alive = {pod["metadata"]["uid"] for pod in self._store.children(key, POD.kind)}
-        ledger = absorb(ledger, readings, step=_step(route, wanted), now=now, alive=alive)
+        ledger = absorb(ledger_at(ledger, now), readings, step=_step(route, wanted), now=now, alive=alive)
         self._ledgers[key] = ledger
         return ledger
 
@@ -192,9 +194,11 @@ def _step(route: Manifest | None, rollout_id: str) -> int:
     return progress.step if progress is not None and progress.rollout == rollout_id else BEFORE_ANY_STEP
 
 
-def _written_at(record: Manifest | None) -> datetime | None:
+def _written_at(record: Manifest | None, now: datetime) -> datetime | None:
+    """None as well for a time that has not come yet: such a record must not keep newer evidence from being written."""
     text = (((record or {}).get("metadata") or {}).get("annotations") or {}).get(WRITTEN_AT_ANNOTATION)
     try:
-        return parse_time(text) if text else None
+        written = parse_time(text) if text else None
+        return None if written is None or ahead(written, now) else written
     except SoleraError:
         return None

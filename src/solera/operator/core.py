@@ -8,7 +8,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Protocol
 
 from solera import __version__
@@ -20,6 +20,7 @@ from solera.observe.informer import Informer, trim, trim_pod
 from solera.observe.observation import Observer
 from solera.observe.resync import Resync
 from solera.observe.store import Store
+from solera.operator.clock import SteadyClock
 from solera.operator.leadership import Alone, Leadership
 from solera.operator.reconcile import Collector, Reconciler
 from solera.operator.telemetry import Telemetry
@@ -46,11 +47,6 @@ class RunningCollector(Collector, Protocol):
         """Collect until cancelled."""
 
 
-def wall_clock() -> datetime:
-    """Now, aware, in UTC."""
-    return datetime.now(UTC)
-
-
 class Operator:
     """Watches, decides and acts, from ``run`` until that is cancelled.
 
@@ -69,8 +65,9 @@ class Operator:
         namespaces: tuple[str, ...] = (),
         workers: int = 8,
         resync: timedelta = timedelta(minutes=10),
-        clock: Callable[[], datetime] = wall_clock,
+        clock: SteadyClock | None = None,
     ) -> None:
+        self._clock = clock = clock or SteadyClock()
         self.queue: WorkQueue[Key] = WorkQueue()
         self.store = Store(self.wake)
         self.telemetry = telemetry
@@ -100,6 +97,7 @@ class Operator:
             events=Events(kube, instance=socket.gethostname()),
             clock=clock,
             resync=resync,
+            wall=clock.system,
         )
         telemetry.queue_depth.set_function(lambda: self.queue.depth() if self._working else 0)
         telemetry.leader.set_function(lambda: self._working and self.leadership.leading)
@@ -151,7 +149,7 @@ class Operator:
         deaf_since = self.resync.behind_since
         if self.resync.synced.is_set() and deaf_since is not None and now - deaf_since > DEAF:
             return f"changes of LLMDeployments have not been heard of for {now - deaf_since:.0f} s"
-        return None
+        return self._clock.problem()
 
     def not_ready(self) -> str | None:
         """What keeps the operator from its work; None when nothing does."""

@@ -22,8 +22,9 @@ from solera import __version__
 from solera.apply.kube import KubeClient
 from solera.config import Config, load
 from solera.kinds import GROUP, LLM_DEPLOYMENT
+from solera.operator.clock import SteadyClock
 from solera.operator.collecting import collecting
-from solera.operator.core import Operator, wall_clock
+from solera.operator.core import Operator
 from solera.operator.health import HealthServer
 from solera.operator.leadership import Leadership, LeaseLost
 from solera.operator.start import OperatorError, Served, configure, elect
@@ -52,7 +53,7 @@ async def operate(
 ) -> None:
     """Run until ``stop`` is set. ``on_start`` is given the parts once they exist."""
     stop = stop or asyncio.Event()
-    telemetry = Telemetry()
+    telemetry, clock = Telemetry(), SteadyClock()
     configuration = await configure(config)
     kube = KubeClient(ApiClient(configuration), on_write=telemetry.wrote, may_write=lambda: leadership.may_write())  # noqa: PLW0108 - made below, with this
     leadership = elect(config.leader_election, kube, telemetry.leader_changed)
@@ -62,7 +63,7 @@ async def operate(
             config,
             on_news=lambda key: operator.wake(key),  # noqa: PLW0108 - it is made of the collector, further down
             on_error=telemetry.scrape_failed,
-            clock=wall_clock,
+            clock=clock,
         ) as collector,
     ):
         operator = Operator(
@@ -74,6 +75,7 @@ async def operate(
             namespaces=config.namespaces,
             workers=config.workers,
             resync=config.resync_interval,
+            clock=clock,
         )
         crd = Served(config.namespaces)
         server = HealthServer(

@@ -43,7 +43,10 @@ class Collector(Evidence, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Everything that one look needs. ``clock`` gives aware datetimes; no look is later than ``resync`` after the last."""
+    """Everything that one look needs.
+
+    ``clock`` and ``wall`` (the system's, if it may differ) give aware datetimes; no look is later than ``resync`` after the last.
+    """
 
     store: Store
     observer: Observer
@@ -53,6 +56,7 @@ class Reconciler:
     events: Events
     clock: Callable[[], datetime]
     resync: timedelta = timedelta(minutes=10)
+    wall: Callable[[], datetime] | None = None
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring one LLMDeployment as far as it gets now. Returns the seconds until the next look, None when it is gone.
@@ -61,7 +65,7 @@ class Reconciler:
         """
         if self.store.behind(key):
             return CATCH_UP
-        observation = self.observer.observe(key, self.clock())
+        observation = self.observer.observe(key, self.clock(), self.wall and self.wall())
         if observation is None:
             self.observer.forget(key)
             self.collector.forget(key)

@@ -139,7 +139,11 @@ def _versions(s: Situation) -> Iterator[dict[str, Any]]:
     old = {v["name"]: v for v in _old(s.observation).get("versions") or ()}
     for name, version in s.intent.versions.items():
         life, model = version.life, version.resolved.model
-        entry: dict[str, Any] = {"name": name, "uri": model.uri, "phase": phase(name, life, s.memory, s.now).value}
+        entry: dict[str, Any] = {
+            "name": name,
+            "uri": model.uri,
+            "phase": phase(name, life, s.memory, s.observation.calendar).value,
+        }
         if model.revision:
             entry["modelRevision"] = model.revision
         if life.deprecated_at:
@@ -224,7 +228,12 @@ def _complete(s: Situation, outlook: Outlook) -> Finding:
 def _retirement(s: Situation) -> Iterator[Finding]:
     stable = s.memory.stable
     version = s.version_of(stable) if stable is not None else None
-    if stable is None or version is None or version.life.retires_at is None or s.now < version.life.retires_at:
+    if (
+        stable is None
+        or version is None
+        or version.life.retires_at is None
+        or s.observation.calendar < version.life.retires_at
+    ):
         return
     date = format_time(version.life.retires_at)
     if version.life.on_retirement is OnRetirement.HOLD and s.effective == stable.version:
@@ -247,7 +256,7 @@ def _with_old_figures(s: Situation, status: dict[str, Any], old: Mapping[str, An
         return status
     if "evidenceAt" not in rollout:
         rollout["evidenceAt"] = before["evidenceAt"]
-    if s.now - parse_time(before["evidenceAt"]) >= FIGURES_EVERY:
+    if not timedelta(0) <= s.now - parse_time(before["evidenceAt"]) < FIGURES_EVERY:
         return status
     return dict(old) if _essence(status) == _essence(old) else status
 

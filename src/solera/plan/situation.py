@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from solera.api.defaults import ResolvedStep
 from solera.api.scalars import parse_time
 from solera.plan.children import cannot_be_rendered
+from solera.plan.clock import memory_at, progress_at
 from solera.plan.gates import Gate, StepEvidence, paused_gate, silent_gate, step_gate
 from solera.plan.intent import Intent, VersionIntent
 from solera.plan.lifecycle import effective_version, may_start, refuses
@@ -144,17 +145,18 @@ class Situation:
 
 def gather(observation: Observation, intent: Intent, memory: Memory) -> Situation:
     """Derive everything that the policies read."""
-    now = observation.now
+    now, calendar = observation.now, observation.calendar
+    memory = memory_at(memory, now)
     lives = intent.lives
-    effective = effective_version(intent.serve, lives, memory, now)
+    effective = effective_version(intent.serve, lives, memory, calendar)
     stable = memory.stable
     if stable is not None and stable.version in lives and _was_rejected(intent, memory, effective):
         # What the spec asks for was rolled back, so stable serves on; its own dates still count, and so does its successor.
-        following = effective_version(stable.version, lives, memory, now)
+        following = effective_version(stable.version, lives, memory, calendar)
         if following != stable.version and not _was_rejected(intent, memory, following):
             effective = following
     target, problem, refusing = _target(observation, intent, memory, effective)
-    progress = _progress(observation, memory)
+    progress = progress_at(_progress(observation, memory), now)
     if memory.candidate is not None and not memory.was_promoted(memory.candidate.hash):
         progress = _in_plan(progress, intent.steps, now)
     verdicts, judgement = _judgement(observation, intent, memory)
@@ -183,10 +185,10 @@ def _target(
 ) -> tuple[RevisionRef | None, tuple[str, str] | None, bool]:
     version = intent.versions[effective]
     serves_already = memory.stable is not None and memory.stable.version == effective
-    if refuses(effective, version.life, memory, observation.now):
+    if refuses(effective, version.life, memory, observation.calendar):
         message = f"{effective} has retired and onRetirement is Refuse: requests are refused; set spec.serve to another version"
         return None, ("VersionRetired", message), serves_already or memory.stable is None
-    if serves_already or may_start(effective, version.life, memory, observation.now):
+    if serves_already or may_start(effective, version.life, memory, observation.calendar):
         problem = cannot_be_rendered(observation, intent, version)
         return (version.ref, None, False) if problem is None else (None, problem, False)
     if memory.tombstone(effective) is not None:

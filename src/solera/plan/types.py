@@ -69,7 +69,7 @@ class Observation:
     owner ("Deployment/x is controlled by uid ..."). ``hostname_conflicts`` lists "host is claimed by ns/name (older)".
     ``ledger`` is None when no evidence was ever collected for the present rollout. ``record`` is the live RolloutRecord.
     ``record_written_at`` is when the record's data was last written. ``unreachable`` maps a source of the ledger to why its newest
-    look told nothing of a revision.
+    look told nothing of a revision. ``wall`` is the system clock where it may differ from ``now``.
     """
 
     now: datetime
@@ -85,6 +85,12 @@ class Observation:
     name_taken: tuple[str, ...] = ()
     hostname_conflicts: tuple[str, ...] = ()
     operator_version: str = ""
+    wall: datetime | None = None
+
+    @property
+    def calendar(self) -> datetime:
+        """The time that declared dates are compared with: a date has come when both clocks say so, since what it does cannot be undone."""
+        return self.now if self.wall is None else min(self.now, self.wall)
 
 
 @dataclass(frozen=True, slots=True)
