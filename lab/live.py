@@ -67,8 +67,10 @@ def remove_namespace(name: str, timeout: float = 90, *, wait: bool = True) -> No
     kubectl("delete", "namespace", name, "--ignore-not-found", how, timeout=timeout + 10)
 
 
-def install_operator(timeout: float = 180, env: list[Object] | None = None) -> None:
-    """The chart, as a user installs it; the lab's gateway is named in the operator's configuration."""
+def install_operator(
+    timeout: float = 180, env: list[Object] | None = None, chart: Path = ROOT / "charts" / "solera", **more: Any
+) -> None:
+    """The chart, as a user installs it; the lab's gateway is named in the operator's configuration. ``more`` are further values."""
     gateways = [{"name": "traefik", "endpoint": "http://192.0.2.1:8082/metrics", "implementation": "Traefik"}]
     often = {"interval": "1s", "timeout": "2s"}
     prometheus = [{"name": "lab", "url": PROMETHEUS, **often}]
@@ -77,8 +79,9 @@ def install_operator(timeout: float = 180, env: list[Object] | None = None) -> N
         "image": {"repository": "localhost/solera/operator", "tag": "dev", "pullPolicy": "IfNotPresent"},
         "config": {"metrics": {"gateways": gateways, "prometheusSources": prometheus}},
         "env": env or [],
+        **more,
     }
-    command = ["helm", "upgrade", "--install", "solera", str(ROOT / "charts" / "solera"), "-n", SYSTEM]
+    command = ["helm", "upgrade", "--install", "solera", str(chart), "-n", SYSTEM]
     command += ["--create-namespace", "--take-ownership", "--wait", "--timeout", f"{timeout:.0f}s", "-f", "-"]
     done = subprocess.run(
         command, input=json.dumps(values), capture_output=True, text=True, timeout=timeout + 30, check=False
