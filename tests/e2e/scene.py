@@ -62,10 +62,16 @@ class Scene(Life):
     def pods(self, version: str) -> list[Object]:
         return live.items("pods", self.space, f"{OF_NAME},solera.dev/version={version}")
 
+    def ready(self, version: str) -> bool:
+        """A pod of it is ready and not on its way out."""
+        staying = [p for p in self.pods(version) if not p["metadata"].get("deletionTimestamp")]
+        conditions = [c for pod in staying for c in pod["status"].get("conditions") or ()]
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
     def kill(self, version: str) -> float:
         """SIGKILL to the engines of a version, as the kernel does it when memory is short. Returns when."""
         for pod in self.pods(version):
-            for status in pod["status"]["containerStatuses"]:
+            for status in pod["status"].get("containerStatuses") or ():
                 for pid in processes_of(status["containerID"]):
                     os.kill(pid, signal.SIGKILL)
         return time.time()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,20 +27,25 @@ PATIENT = {**ROLLOUT, "guardrails": [{"name": "errors", "metric": "ErrorRate", "
 
 @dataclass(frozen=True)
 class Hand:
-    """What another hand does to a child of v1, or to the route.
+    """What another hand does to a child of v1, or to the route: a patch, or a deletion (None).
 
-    ``costs`` are the statuses that requests may get until it is put right, and ``within`` the seconds in which that must be so: the
-    news of it, the write, the gateway's reload and, where pods went, the start of new ones.
+    ``costs`` are the statuses that requests may get until it is put right and, where pods went, new ones are ready.
     """
 
     kind: str
-    patch: Object | None
-    costs: frozenset[int]
-    within: float
+    patch: Callable[[Object, Scene], Object] | None
+    costs: frozenset[int] = frozenset()
 
-    def act(self, scene: Scene) -> float:
-        name = NAME if self.kind == "httproute" else scene.child("v1")
-        return scene.delete(self.kind, name) if self.patch is None else scene.patch(self.kind, name, self.patch)
+    def act(self, scene: Scene) -> Object:
+        """Do it. Returns the object as it was before."""
+        before = self.find(scene)
+        assert before is not None
+        name = before["metadata"]["name"]
+        if self.patch is None:
+            scene.delete(self.kind, name)
+        else:
+            scene.patch(self.kind, name, self.patch(before, scene))
+        return before
 
     def find(self, scene: Scene) -> Object | None:
         found = live.get(self.kind, NAME if self.kind == "httproute" else scene.child("v1"), scene.space)
@@ -55,58 +63,78 @@ def wanted(obj: Object) -> object:
     return spec, obj["metadata"]["labels"], obj["metadata"]["ownerReferences"][0]["uid"]
 
 
+def nearly_all_to_v2(route: Object, scene: Scene) -> Object:
+    rules = copy.deepcopy(route["spec"]["rules"])
+    for backend in rules[0]["backendRefs"]:
+        backend["weight"] = 95 if backend["name"] == scene.child("v2") else 5
+    return {"spec": {"rules": rules}}
+
+
 NOT_ROUTED, UNAVAILABLE = frozenset({404}), frozenset({500, 502, 503})
 HANDS = {
-    "route_edited": Hand("httproute", {"spec": {"hostnames": ["elsewhere.example.com"]}}, NOT_ROUTED, 2.0),
-    "route_deleted": Hand("httproute", None, NOT_ROUTED, 2.0),
-    "service_edited": Hand("service", {"spec": {"selector": {"by": "hand"}}}, UNAVAILABLE, 3.0),
-    "service_deleted": Hand("service", None, UNAVAILABLE, 4.0),
-    "deployment_edited": Hand("deployment", {"spec": {"replicas": 0}}, UNAVAILABLE, 6.0),
-    "deployment_deleted": Hand("deployment", None, UNAVAILABLE, 6.0),
+    "weights edited": Hand("httproute", nearly_all_to_v2),
+    "route edited": Hand("httproute", lambda *_: {"spec": {"hostnames": ["elsewhere.example.com"]}}, NOT_ROUTED),
+    "route deleted": Hand("httproute", None, NOT_ROUTED),
+    "service edited": Hand("service", lambda *_: {"spec": {"selector": {"by": "hand"}}}, UNAVAILABLE),
+    "service deleted": Hand("service", None, UNAVAILABLE),
+    "deployment edited": Hand("deployment", lambda *_: {"spec": {"replicas": 0}}, UNAVAILABLE),
+    "deployment deleted": Hand("deployment", None, UNAVAILABLE),
 }
+HEALED_WITHIN = 3.0
+"""Seconds from a deed to its repair in the apiserver; two cores and two other scenes beside this one included."""
+RELOAD = 1.0
+"""Seconds until a gateway has heard of what is there again."""
 
 
-@pytest.mark.parametrize("hand", HANDS.values(), ids=HANDS)
-async def test_another_hand_is_put_right_and_the_rollout_goes_on(space: str, answers: Path, hand: Hand) -> None:
-    scene = Scene(space, answers, [live.sim(n, *QUICK) for n in ("v1", "v2")], PATIENT)
+async def test_what_other_hands_edit_and_delete_is_put_right_and_the_rollout_goes_on(space: str, answers: Path) -> None:
+    held = {"weight": STEPS[0], "minDuration": "2s", "minRequests": 20, "pause": {"until": "Approved"}}
+    steps = [held, *({"weight": w, "minDuration": "2s", "minRequests": 20} for w in STEPS[1:])]
+    scene = Scene(space, answers, [live.sim(n, *QUICK) for n in ("v1", "v2")], {**PATIENT, "steps": steps})
+    times: dict[str, tuple[float, float, float]] = {}
     async with living(scene, "v1"):
         scene.serve("v2")
-        await live.until("the first step", lambda: scene.weights().get("v2") == STEPS[0], 60)
-        before = hand.find(scene)
-        assert before is not None
-        acted = hand.act(scene)
-        await live.until("it is as it was", lambda: hand.healed(scene, before), 20, 0.05)
-        healed = time.time()
-        await live.until("v2 alone", lambda: scene.alone("v2"), 120, 0.5)
+        await live.until("held", lambda: _rollout(scene).get("reason") == "WaitingForApproval", 60)
+        for name, hand in HANDS.items():
+            acted = time.time()
+            before = hand.act(scene)
+            await live.until(f"{name}: it is as it was", partial(hand.healed, scene, before), 20, 0.05)
+            healed = time.time()
+            await live.until(f"{name}: v1 is ready", lambda: scene.ready("v1"), 30, 0.1)
+            times[name] = acted, healed, time.time()
+            await calm(scene)
+        assert scene.weights() == {"v1": 80, "v2": STEPS[0]}
+        live.kubectl("solera", "promote", NAME, "-n", space, "--yes")
+        await live.until("v2 alone", lambda: scene.alone("v2"), 90, 0.5)
     missed = scene.unanswered()
-    took = max((r.done for r in missed), default=acted) - acted
-    print(f"as it was after {healed - acted:.2f} s; {len(missed)} requests unanswered, the last after {took:.2f} s")
-    assert told(r for r in missed if not acted - 0.5 <= r.done <= acted + hand.within) == []
-    assert {r.status for r in missed} <= hand.costs
-    assert healed - acted <= hand.within
-    assert scene.steps("v2") == STEPS
+    for name, (acted, healed, ready) in times.items():
+        mine = [r for r in missed if acted <= r.done and r.sent <= ready + RELOAD]
+        last = max((r.done - acted for r in mine), default=0.0)
+        print(f"{name}: as it was after {healed - acted:.2f} s; {len(mine)} unanswered, the last after {last:.2f} s")
+        assert healed - acted <= HEALED_WITHIN, name
+        assert {r.status for r in mine} <= HANDS[name].costs, (name, told(mine))
+        missed = [r for r in missed if r not in mine]
+    assert told(missed) == []
+    between = [times[name][1] for name in HANDS], [times[name][0] for name in list(HANDS)[1:]]
+    for healed, acted in zip(*between, strict=False):
+        assert scene.weights_between(healed + 0.5, acted) == [{"v1": 80, "v2": 20}]
+    assert [w for w in scene.steps("v2") if w != 95] in ([20, 50, 100], [20, 20, 50, 100])
     assert scene.events().count("Promoted") == 1
 
 
-async def test_weights_edited_by_another_hand_are_put_right_at_once(space: str, answers: Path) -> None:
-    scene = Scene(space, answers, [live.sim(n, *QUICK) for n in ("v1", "v2")], PATIENT)
-    async with living(scene, "v1"):
-        scene.serve("v2")
-        await live.until("the first step", lambda: scene.weights().get("v2") == STEPS[0], 60)
-        route = live.get("httproute", NAME, space)
-        assert route is not None
-        rules = route["spec"]["rules"]
-        for backend in rules[0]["backendRefs"]:
-            backend["weight"] = 95 if backend["name"] == scene.child("v2") else 5
-        acted = scene.patch("httproute", NAME, {"spec": {"rules": rules}})
-        await live.until("v2 alone", lambda: scene.alone("v2"), 120, 0.5)
-    seen = [(at, scene.by_version(route)) for at, route in scene.route.seen]
-    wrong = next(at for at, weights in seen if weights == {"v1": 5, "v2": 95})
-    right = next(at for at, weights in seen if at > wrong and weights == {"v1": 80, "v2": 20})
-    print(f"wrong for {right - wrong:.2f} s, patched at {acted:.2f}")
-    assert right - wrong <= 2.0
-    assert [w.get("v2", 0) for w in scene.weights_between(wrong, seen[-1][0])] == [95, 20, 50, 100]
-    assert scene.lost() == []
+def _rollout(scene: Scene) -> Object:
+    return scene.status.get("rollout") or {}
+
+
+async def calm(scene: Scene) -> None:
+    """Wait until every request of one second was answered."""
+    assert scene.traffic is not None
+    totals = scene.traffic.totals
+    for _ in range(20):
+        before = totals.lost + totals.outcomes["client_error"]
+        await asyncio.sleep(1)
+        if totals.lost + totals.outcomes["client_error"] == before:
+            return
+    raise live.LiveError("requests go on failing")
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["gone_for_good", "created_again_at_once"])

@@ -54,14 +54,14 @@ async def test_candidate_pods_killed_the_rollout_goes_on_where_it_was(space: str
 
 @pytest.mark.parametrize(
     ("fault", "reason"),
-    [("--sim-startup-delay=3600", "no answer within startupTimeout (20s)"), ("--sim-startup-fail=true", "code 1")],
+    [("--sim-startup-delay=3600", "no answer within startupTimeout (12s)"), ("--sim-startup-fail=true", "code 1")],
     ids=["loads_for_ever", "crashes_at_start"],
 )
 async def test_candidate_pods_never_ready_get_no_weight_and_are_rolled_back(
     space: str, answers: Path, fault: str, reason: str
 ) -> None:
     versions = [live.sim("v1", *QUICK), live.sim("v2", *QUICK, fault)]
-    scene = Scene(space, answers, versions, ROLLOUT, {"startupTimeout": "20s"})
+    scene = Scene(space, answers, versions, ROLLOUT, {"startupTimeout": "12s"})
     async with living(scene, "v1"):
         scene.serve("v2")
         await live.until("rolled back", lambda: scene.status.get("rejected"), 60)
@@ -69,21 +69,21 @@ async def test_candidate_pods_never_ready_get_no_weight_and_are_rolled_back(
     assert scene.steps("v2") == []
     said = scene.condition("Stalled")
     assert (said["status"], said["reason"]) == ("True", "RolledBack")
-    assert "no answer within startupTimeout (20s)" in said["message"]
+    assert "no answer within startupTimeout (12s)" in said["message"]
     assert reason in said["message"]
     assert scene.lost() == []
 
 
 async def test_candidate_ready_and_hung_is_never_routed(space: str, answers: Path) -> None:
     versions = [live.sim("v1", *QUICK), live.sim("v2", *QUICK, HANGS)]
-    scene = Scene(space, answers, versions, ROLLOUT, {"startupTimeout": "20s"})
+    scene = Scene(space, answers, versions, ROLLOUT, {"startupTimeout": "12s"})
     async with living(scene, "v1"):
         scene.serve("v2")
         await live.until("ready", lambda: (scene.status.get("state")) == "Evaluating", 30)
         await live.until("rolled back", lambda: scene.status.get("rejected"), 60)
         await live.until("v1 alone", lambda: scene.alone("v1"), 60, 0.5)
     assert scene.steps("v2") == []
-    assert "no answer within startupTimeout (20s)" in scene.condition("Stalled")["message"]
+    assert "no answer within startupTimeout (12s)" in scene.condition("Stalled")["message"]
     assert scene.lost() == []
 
 
@@ -115,8 +115,8 @@ async def test_stable_pods_killed_weights_stay_until_they_are_back(space: str, a
         scene.serve("v2")
         await live.until("the second step", lambda: scene.weights().get("v2") == STEPS[1], 60)
         killed = scene.kill("v1")
-        await live.until("v1 is away", lambda: not _ready(scene, "v1"), 10, 0.1)
-        await live.until("v1 is back", lambda: _ready(scene, "v1"), 40, 0.1)
+        await live.until("v1 is away", lambda: not scene.ready("v1"), 10, 0.1)
+        await live.until("v1 is back", lambda: scene.ready("v1"), 40, 0.1)
         back = max(killed, scene.route.seen[-1][0])
         await live.until("v2 alone", lambda: scene.alone("v2"), 120, 0.5)
     assert all(w.get("v2", 0) >= STEPS[1] for w in scene.weights_between(killed, back))
@@ -135,19 +135,14 @@ async def test_stable_pods_killed_nothing_shifts_back_to_them_before_they_can_ca
         scene.serve("v2")
         await live.until("half", lambda: scene.weights() == {"v1": 50, "v2": 50}, 60)
         killed = scene.kill("v1")
-        await live.until("v1 is away", lambda: not _ready(scene, "v1"), 10, 0.1)
+        await live.until("v1 is away", lambda: not scene.ready("v1"), 10, 0.1)
         live.kubectl("solera", "abort", NAME, "-n", space)
         await live.until("aborted", lambda: scene.status.get("rejected"), 10)
         await live.until("held", lambda: scene.status.get("state") == "RollingBack", 10)
-        await live.until("v1 is back", lambda: _ready(scene, "v1"), 40, 0.05)
+        await live.until("v1 is back", lambda: scene.ready("v1"), 40, 0.05)
         await live.until("v1 alone", lambda: scene.alone("v1"), 60, 0.5)
     shifted = next(at for at, route in scene.route.seen if at > killed and scene.by_version(route) == {"v1": 100})
     assert scene.weights_between(killed, shifted - 0.001) == [{"v1": 50, "v2": 50}]
     assert shifted - killed >= 8, "v1 got everything before it could have been ready"
     assert {scene.hashes.get(r.revision, "v1") for r in scene.unanswered()} <= {"v1"}
     fails_only_between(scene, killed, shifted + 1)
-
-
-def _ready(scene: Scene, version: str) -> bool:
-    conditions = [c for pod in scene.pods(version) for c in pod["status"].get("conditions") or ()]
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
