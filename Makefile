@@ -79,7 +79,7 @@ cluster: setup $(NEEDS_LAB) ## Tests on a real control plane (no operator may ru
 	@$(IN_CLUSTER) .venv/bin/pytest -q tests/cluster
 
 e2e: setup $(NEEDS_LAB) ## Tests on the lab with live traffic
-	@$(LAB) image simengine llama operator
+	@$(LAB) image simengine llama operator operator-next
 	@$(IN_CLUSTER) lab/e2e.sh
 
 test: ## Everything: checks, then unit, cluster and e2e tests

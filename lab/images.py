@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -66,9 +67,28 @@ def _operator(target: Path) -> None:
             shutil.copy2(source, target / name)
 
 
+def _operator_next(target: Path) -> None:
+    """The same operator under the next version's name, to upgrade to."""
+    _operator(target)
+    file = target / "src" / "solera" / "__init__.py"
+    text = file.read_text()
+    next_one = re.sub(
+        r'^__version__ = "(\d+)\.(\d+)\.\d+"',
+        lambda v: f'__version__ = "{v[1]}.{int(v[2]) + 1}.0"',
+        text,
+        flags=re.MULTILINE,
+    )
+    if next_one == text:
+        raise LabError(f"{file} names no version that could be raised")
+    file.write_text(next_one)
+
+
 RECIPES = {
     "operator": Recipe(
         "localhost/solera/operator:dev", paths.PROJECT / "Dockerfile", _operator, {"BASE": bases.PYTHON}
+    ),
+    "operator-next": Recipe(
+        "localhost/solera/operator:next", paths.PROJECT / "Dockerfile", _operator_next, {"BASE": bases.PYTHON}
     ),
     "simengine": Recipe(
         "localhost/solera/simengine:dev",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent
@@ -72,6 +73,7 @@ PACKAGES = {
     "debootstrap": "/usr/sbin/debootstrap",
     "iproute2": "/sbin/ip",
     "iptables": "/usr/sbin/iptables",
+    "libfaketime": f"/usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketimeMT.so.1",
     "openssl": "/usr/bin/openssl",
     "runc": "/usr/sbin/runc",
 }

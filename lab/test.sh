@@ -27,7 +27,7 @@ if [ -n "${KUBECONFIG:-}" ]; then
 else
   .venv/bin/python -m lab status >/dev/null 2>&1 && was_up=yes
   say "lab"
-  .venv/bin/python -m lab up && .venv/bin/python -m lab image simengine llama operator || exit 1
+  .venv/bin/python -m lab up && .venv/bin/python -m lab image simengine llama operator operator-next || exit 1
   inside=(.venv/bin/python -m lab exec --)
   # The cluster layer brings operators of its own, and two would write over each other.
   "${inside[@]}" helm uninstall solera -n solera-system --ignore-not-found --wait
