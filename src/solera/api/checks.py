@@ -83,6 +83,8 @@ def _template(template: Node) -> Findings:
             continue
         if item.at("value").there == item.at("valueFrom").there:
             yield InvalidSpec(item.path, say.SAY_ONE_ENV_VALUE)
+        if item.at("value").text and re.search(say.CONFIDENTIAL, item.at("name").text or ""):
+            yield InvalidSpec(item.at("value").path, say.SAY_CONFIDENTIAL)
         source = item.at("valueFrom")
         if isinstance(source.value, Mapping) and source.at("secretKeyRef").there == source.at("configMapKeyRef").there:
             yield InvalidSpec(source.path, say.SAY_ONE_ENV_SOURCE)

@@ -67,6 +67,16 @@ MODEL_IS_PUBLISHED = Rule(
 
 SAY_ONE_ENV_VALUE = "write exactly one of value and valueFrom"
 SAY_ONE_ENV_SOURCE = "write exactly one of secretKeyRef and configMapKeyRef"
+CONFIDENTIAL = "(^|_)(TOKEN|PASSWORD|SECRET|API_KEY|ACCESS_KEY|SECRET_KEY)$"
+SAY_CONFIDENTIAL = (
+    "a secret never stands here: put it into a Secret, and write valueFrom with secretKeyRef in place of value"
+)
+NO_SECRET = Rule(
+    f"!has(self.value) || self.value == '' || !self.name.matches('{CONFIDENTIAL}')",
+    SAY_CONFIDENTIAL,
+    field_path=".value",
+    forbidden=True,  # as such it is reported without the value
+)
 ONE_ENV_VALUE = Rule("has(self.value) != has(self.valueFrom)", SAY_ONE_ENV_VALUE)
 ONE_ENV_SOURCE = Rule("has(self.secretKeyRef) != has(self.configMapKeyRef)", SAY_ONE_ENV_SOURCE)
 

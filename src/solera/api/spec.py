@@ -135,7 +135,7 @@ class EnvVarSource(SpecModel):
 class EnvVar(SpecModel):
     """One environment variable of the engine."""
 
-    model_config = ConfigDict(json_schema_extra=rules(cel.ONE_ENV_VALUE))
+    model_config = ConfigDict(json_schema_extra=rules(cel.ONE_ENV_VALUE, cel.NO_SECRET))
 
     name: Annotated[str, *text(128, "^[A-Za-z_][A-Za-z0-9_]*$", SAY_VARIABLE)]
     """Name of the variable."""

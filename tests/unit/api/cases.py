@@ -328,6 +328,12 @@ REFUSED = [
         "write exactly one of value and valueFrom",
     ),
     Refused(
+        "secret in env",
+        template(env=[{"name": "HF_TOKEN", "value": "hf_abc"}]),
+        "spec.template.env[0].value",
+        "put it into a Secret, and write valueFrom with secretKeyRef",
+    ),
+    Refused(
         "env with value and source",
         template(env=[{"name": "A", "value": "1", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]),
         "spec.template.env[0]",
@@ -615,6 +621,8 @@ ACCEPTED = [
         template(
             env=[
                 {"name": "A", "value": ""},
+                {"name": "API_KEY", "value": ""},
+                {"name": "MAX_TOKENS", "value": "5"},
                 {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
                 {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k.d"}}},
             ]

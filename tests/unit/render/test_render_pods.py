@@ -192,7 +192,7 @@ def test_no_secret_is_copied_and_no_token_mounted():
 
 
 def test_the_token_replaces_one_that_an_older_template_carries():
-    stored = template(vllm(env=[{"name": "HF_TOKEN", "value": "old"}]))
+    stored = template(vllm(env=[{"name": "HF_TOKEN", "value": ""}]))
     today = vllm(tokenSecretRef={"name": "hub", "key": "token"})
     env = overlay(stored, today)["spec"]["containers"][0]["env"]
     assert [item["name"] for item in env].count("HF_TOKEN") == 1
@@ -257,9 +257,9 @@ def test_an_openai_server_is_told_by_environment_only():
     ("name", "value", "extra", "words"),
     [
         ("HF_HOME", "/x", {}, "template.cache"),
-        ("VLLM_API_KEY", "k", {}, "Gateway"),
+        ("VLLM_API_KEY", "", {}, "Gateway"),
         ("SOLERA_REVISION", "x", {}, "operator"),
-        ("HF_TOKEN", "x", {"tokenSecretRef": {"name": "hub", "key": "token"}}, "template.tokenSecretRef"),
+        ("HF_TOKEN", "", {"tokenSecretRef": {"name": "hub", "key": "token"}}, "template.tokenSecretRef"),
     ],
 )
 def test_reserved_environment(name, value, extra, words):
