@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     restart = commands.add_parser("restart", help="end one part and start it again; prints when it was away as JSON")
     restart.add_argument("part", choices=sorted(outage.PARTS))
     restart.add_argument("--away", type=float, default=0.0, metavar="SECONDS", help="leave it away so long")
+    restart.add_argument("--kill", action="store_true", help="end it by SIGKILL, as in a crash")
     commands.add_parser("kubeconfig", help="print the path of the administrator's kubeconfig")
     return top
 
@@ -62,7 +63,7 @@ def main() -> int:
                 images.make(name)
             return 0
         if arguments.command == "restart":
-            print(outage.told(outage.restart(arguments.part, arguments.away)))
+            print(outage.told(outage.restart(arguments.part, arguments.away, kill=arguments.kill)))
             return 0
         with locked(paths.HOME / "lock"):
             if arguments.command == "down":

@@ -38,10 +38,12 @@ class Outage:
     well: float
 
 
-def restart(part: str, away: float) -> Outage:
+def restart(part: str, away: float, *, kill: bool = False) -> Outage:
     """End a part, start it again ``away`` seconds after it was gone, and wait until it is well.
 
-    It is started again in any case, also when this process is told to end meanwhile.
+    With ``kill`` it ends as in a crash. (An apiserver that ends in peace takes itself out of the Service `kubernetes` first, and pods reach the
+    next one only when kube-proxy has found it: up to a minute later.) It is started again in any case, also when this process is told
+    to end meanwhile.
     Raises LabError when the part does not run now, or does not become well again.
     """
     network.enter()
@@ -52,7 +54,7 @@ def restart(part: str, away: float) -> Outage:
     told = time.time()
     with locked(paths.HOME / "lock"):
         try:
-            processes.stop(part)
+            processes.stop(part, first=signal.SIGKILL if kill else signal.SIGTERM)
             gone = time.time()
             say(f"{part}: gone")
             time.sleep(away)
@@ -67,12 +69,12 @@ def told(outage: Outage) -> str:
     return json.dumps(asdict(outage))
 
 
-async def away(part: str, seconds: float = 0.0) -> Outage:
+async def away(part: str, seconds: float = 0.0, *, kill: bool = False) -> Outage:
     """``restart`` beside what a test does meanwhile: a process of its own, so that it ends well when the test does not.
 
     Raises LabError with what the command printed.
     """
-    command = (sys.executable, "-m", "lab", "restart", part, "--away", str(seconds))
+    command = (sys.executable, "-m", "lab", "restart", part, "--away", str(seconds), *(["--kill"] if kill else []))
     process = await asyncio.create_subprocess_exec(
         *command, cwd=paths.PROJECT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

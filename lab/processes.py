@@ -130,14 +130,14 @@ def _wait(process: Process, timeout: float) -> None:
     wait_for(process.name, probe, timeout)
 
 
-def stop(name: str, timeout: float = 3) -> None:
+def stop(name: str, timeout: float = 3, first: signal.Signals = signal.SIGTERM) -> None:
     """Ends a recorded process and waits until it is gone, so that its ports are free.
 
     The patience is short: an apiserver would wait a minute for its watchers, and none of these loses data by force.
     """
     pid = pid_of(name)
     if pid is not None:
-        end({pid: str(start_time(pid))}, timeout)
+        end({pid: str(start_time(pid))}, timeout, first)
     _record(name, None)
 
 
