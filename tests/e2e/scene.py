@@ -70,11 +70,13 @@ class Scene(Life):
 
     def kill(self, version: str) -> float:
         """SIGKILL to the engines of a version, as the kernel does it when memory is short. Returns when."""
-        for pod in self.pods(version):
-            for status in pod["status"].get("containerStatuses") or ():
-                for pid in processes_of(status["containerID"]):
-                    os.kill(pid, signal.SIGKILL)
-        return time.time()
+        statuses = [s for pod in self.pods(version) for s in pod["status"].get("containerStatuses") or ()]
+        pids = [pid for status in statuses for pid in processes_of(status["containerID"])]
+        at = time.time()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        assert pids, f"{version} has no engine to kill"
+        return at
 
     def put_faults(self, version: str, **faults: Any) -> float:
         """Change what is wrong with the simulated engines of a version while they run. Returns when."""
