@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -67,6 +68,26 @@ def test_an_operational_edit_lets_a_rejected_version_in_again() -> None:
     world.behaviours["v3"] = GOOD
     world.edit(template={**world.spec["template"], "replicas": 3})
     world.until(settled("v3"))
+
+
+def test_a_gateway_that_takes_over_late_makes_no_step_shorter_and_its_old_weights_count_for_no_new_step() -> None:
+    world = serving()
+    world.route_delay = 40
+    began = world.now
+    world.edit(serve="v2")
+    reasons = set()
+
+    def promoted(w: World) -> bool:
+        reasons.add((w.status.get("rollout") or {}).get("reason"))
+        return w.status["stable"]["version"] == "v2"
+
+    world.until(promoted)
+    weights = [(at, shares["v2"]) for at, shares in world.weights_seen if at >= began and shares.get("v2")]
+    assert [w for _, w in weights] == [10, 30, 60, 100]
+    assert all(later - at >= timedelta(seconds=50) for (at, _), (later, _) in pairwise(weights))
+    assert world.now - weights[-1][0] >= timedelta(seconds=50)
+    assert "ShareMismatch" not in reasons
+    assert world.now - began < timedelta(seconds=4 * 50 + 60)
 
 
 def test_an_outage_of_the_metrics_holds_within_seconds_and_the_rollout_goes_on_after_it() -> None:

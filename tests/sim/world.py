@@ -15,7 +15,7 @@ from solera.api.scalars import format_time, parse_time
 from solera.plan.evidence import Counter, Ledger, Reading, absorb, from_record, new_ledger
 from solera.plan.memory import PROGRESS_ANNOTATION, parse_progress
 from solera.plan.plan import plan
-from solera.plan.traffic import live_weights
+from solera.plan.traffic import live_weights, step_in_force
 from solera.plan.types import Apply, Delete, Observation, ObservedPod, ObservedRevision, Owner, Plan
 from unit.api.structural import STATUS, faults
 
@@ -330,10 +330,7 @@ class World:
                     self.ledger = from_record(stored["ledger"])
                 else:
                     self.ledger = new_ledger(rollout["id"], rollout["from"], rollout["to"], self.now)
-            progress = parse_progress(
-                ((route or {}).get("metadata") or {}).get("annotations", {}).get(PROGRESS_ANNOTATION)
-            )
-            step = progress.step if progress is not None and progress.rollout == rollout["id"] else -1
+            step = step_in_force(route, rollout["id"])
             self.ledger = absorb(self.ledger, self.pending, step=step, now=self.now, alive=set(self.pods))
         self.pending = []
         return Observation(

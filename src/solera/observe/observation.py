@@ -28,13 +28,12 @@ from solera.observe.podstate import observed_pod, ready_endpoints
 from solera.observe.store import Store
 from solera.plan.clock import ahead, ledger_at
 from solera.plan.evidence import Ledger, Reading, absorb, from_record, new_ledger
-from solera.plan.memory import PROGRESS_ANNOTATION, parse_progress
+from solera.plan.traffic import step_in_force
 from solera.plan.types import Observation, ObservedRevision, Owner
 
 Manifest = dict[str, Any]
 
 WRITTEN_AT_ANNOTATION = "solera.dev/written-at"
-BEFORE_ANY_STEP = -1
 _SERVICE_NAME = "kubernetes.io/service-name"
 
 
@@ -164,7 +163,7 @@ class Observer:
         if ledger is None or ledger.rollout_id != wanted:
             ledger = self._read_record(wanted, record) or new_ledger(wanted, stable, candidate, now)
         alive = {pod["metadata"]["uid"] for pod in self._store.children(key, POD.kind)}
-        ledger = absorb(ledger_at(ledger, now), readings, step=_step(route, wanted), now=now, alive=alive)
+        ledger = absorb(ledger_at(ledger, now), readings, step=step_in_force(route, wanted), now=now, alive=alive)
         self._ledgers[key] = ledger
         return ledger
 
@@ -186,12 +185,6 @@ def _revision_of(obj: Manifest) -> tuple[str, str] | None:
     labels = obj["metadata"].get("labels") or {}
     version, digest = labels.get(LABEL_VERSION), labels.get(LABEL_REVISION)
     return (version, digest) if version and digest else None
-
-
-def _step(route: Manifest | None, rollout_id: str) -> int:
-    annotations = ((route or {}).get("metadata") or {}).get("annotations") or {}
-    progress = parse_progress(annotations.get(PROGRESS_ANNOTATION))
-    return progress.step if progress is not None and progress.rollout == rollout_id else BEFORE_ANY_STEP
 
 
 def _written_at(record: Manifest | None, now: datetime) -> datetime | None:

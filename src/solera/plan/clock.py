@@ -56,6 +56,7 @@ def ledger_at(ledger: Ledger, now: datetime) -> Ledger:
         ledger,
         began=ledger.began + by,
         now=now,
+        step_since=None if ledger.step_since is None else ledger.step_since + by,
         from_zero_after=ledger.from_zero_after + by,
         read_at={series: at + by for series, at in ledger.read_at.items()},
         instances={key: replace(one, at=one.at + by) for key, one in ledger.instances.items()},

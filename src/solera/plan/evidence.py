@@ -242,6 +242,7 @@ class _Look:
             old,
             now=self.now,
             step=self.step,
+            step_since=old.step_since if self.step == old.step else self.now,
             from_zero_after=self.from_zero_after,
             totals=self.totals,
             read_at=self.read_at,

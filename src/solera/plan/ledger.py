@@ -115,8 +115,9 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """All evidence of one rollout. ``now`` is the time of the newest look, ``step`` the step then in force (None before the first).
+    """All evidence of one rollout.
 
+    ``now`` is the time of the newest look, ``step`` the step then in force (None before the first), ``step_since`` the first look that found it so.
     ``totals`` holds a series from its first valid reading on, with 0 when that only gave a baseline: a series that is absent was never
     measured. ``read_at`` is its newest valid reading. ``resets`` counts the falls of all instances, ``refused`` the
     readings and counters that were not counted, by reason. A process that started after ``from_zero_after`` is counted from zero.
@@ -129,6 +130,7 @@ class Ledger:
     now: datetime
     from_zero_after: datetime
     step: int | None = None
+    step_since: datetime | None = None
     totals: Mapping[Series, Mapping[int, Counter]] = field(default_factory=dict)
     read_at: Mapping[Series, datetime] = field(default_factory=dict)
     instances: Mapping[InstanceKey, Instance] = field(default_factory=dict)

@@ -39,6 +39,7 @@ def to_record(ledger: Ledger) -> dict[str, Any]:
         "now": _text(ledger.now),
         "fromZeroAfter": _text(ledger.from_zero_after),
         "step": ledger.step,
+        "stepSince": None if ledger.step_since is None else _text(ledger.step_since),
         "resets": ledger.resets,
         "refused": dict(sorted(ledger.refused.items())),
         "unobservedTotal": ledger.unobserved_total,
@@ -115,6 +116,8 @@ def _read(record: Mapping[str, Any]) -> Ledger:
         now=_time(record["now"]),
         from_zero_after=_time(record["fromZeroAfter"]),
         step=None if record["step"] is None else int(record["step"]),
+        # Records of 0.1.0 do not have it.
+        step_since=None if record.get("stepSince") is None else _time(record["stepSince"]),
         totals={key: {int(step): _counter(c) for step, c in t["steps"].items()} for key, t in series},
         read_at={key: _time(t["readAt"]) for key, t in series},
         instances={

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from solera.plan.memory import RevisionRef
+from solera.plan.memory import PROGRESS_ANNOTATION, RevisionRef, parse_progress
 from solera.plan.types import Manifest, ObservedRevision
 
 
@@ -64,6 +64,22 @@ def route_accepted(route: Manifest | None) -> bool | None:
             elif condition.get("status") != "True":
                 answer = False
     return answer
+
+
+BEFORE_ANY_STEP = -1
+
+
+def step_in_force(route: Manifest | None, rollout: str) -> int:
+    """Index of the step of ``rollout`` by which the gateway shares out requests now; BEFORE_ANY_STEP before the first.
+
+    A route that the gateway has not taken over yet leaves the step before in force: requests that still follow the old weights say nothing
+    about the new ones.
+    """
+    annotations = ((route or {}).get("metadata") or {}).get("annotations") or {}
+    progress = parse_progress(annotations.get(PROGRESS_ANNOTATION))
+    if progress is None or progress.rollout != rollout:
+        return BEFORE_ANY_STEP
+    return progress.step if route_accepted(route) else progress.step - 1
 
 
 def refusal(route: Manifest | None) -> str | None:

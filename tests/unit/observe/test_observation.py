@@ -190,11 +190,15 @@ def reading(at: datetime, total: int, bad: int = 0, source: str = "engine") -> R
     return Reading(at, source, CANDIDATE, "uid-pod", "2026-01-01T00:00:00Z", counters)  # type: ignore[arg-type]
 
 
-def in_rollout(store: Store, step: int | None = 1, rollout: dict[str, Any] = ROLLOUT) -> None:
+def in_rollout(store: Store, step: int | None = 1, rollout: dict[str, Any] = ROLLOUT, *, accepted: bool = True) -> None:
     store.upsert("LLMDeployment", llmdeployment(status={"rollout": rollout}))
     if step is not None:
         progress = {"solera.dev/progress": f"r1/{step}/2026-01-01T11:00:00Z"}
-        store.upsert("HTTPRoute", route({STABLE: 90, CANDIDATE: 10}, annotations=progress))
+        generation = 2 if accepted else 1
+        said = [{"type": t, "status": "True", "observedGeneration": generation} for t in ("Accepted", "ResolvedRefs")]
+        made = route({STABLE: 90, CANDIDATE: 10}, version=str(generation), annotations=progress)
+        made["metadata"]["generation"] = 2
+        store.upsert("HTTPRoute", {**made, "status": {"parents": [{"conditions": said}]}})
     one = child("Pod", "p", api_version="v1", owner=None, uid="uid-pod", labels=revision_labels("v2", "bcdefghi"))
     store.upsert("Pod", {**one, "status": {}})
 
@@ -213,6 +217,25 @@ def test_readings_are_counted_once_for_the_step_of_the_route(
         assert observation is not None
         assert observation.ledger is not None
         assert observation.ledger.steps("engine", CANDIDATE, "errors") == ((1, Counter(30, 3)),)
+
+
+def test_readings_count_for_the_step_before_while_the_gateway_has_not_taken_over(
+    store: Store, observer: Observer, evidence: FakeEvidence
+) -> None:
+    in_rollout(store, step=1, accepted=False)
+    observer.observe(KEY, NOW)
+    evidence.readings = [reading(NOW, 100), reading(NOW + timedelta(seconds=1), 130)]
+    before = observer.observe(KEY, NOW + timedelta(seconds=1))
+    in_rollout(store, step=1)
+    evidence.readings = [reading(NOW + timedelta(seconds=2), 150)]
+    after = observer.observe(KEY, NOW + timedelta(seconds=2))
+    assert before is not None
+    assert before.ledger is not None
+    assert before.ledger.steps("engine", CANDIDATE) == ((0, Counter(30, 0)),)
+    assert after is not None
+    assert after.ledger is not None
+    assert after.ledger.steps("engine", CANDIDATE) == ((0, Counter(30, 0)), (1, Counter(20, 0)))
+    assert (after.ledger.step, after.ledger.step_since) == (1, NOW + timedelta(seconds=2))
 
 
 def test_a_route_of_another_rollout_has_no_step(store: Store, observer: Observer, evidence: FakeEvidence) -> None:

@@ -555,6 +555,13 @@ class TestTheRecord:
         with pytest.raises(EvidenceError, match=message):
             from_record(to_record(ledger()) | damage)
 
+    def test_a_record_that_does_not_say_since_when_its_step_is_in_force_can_be_read(self) -> None:
+        seen = Traffic().run((10, 0.5), (10, 0))
+        assert seen.step_since is not None
+        record = to_record(seen)
+        del record["stepSince"]
+        assert from_record(record) == replace(seen, step_since=None)
+
     def test_more_bad_than_all_in_a_record_is_refused(self) -> None:
         record = to_record(Traffic().run((10, 0.5), (10, 0)))
         record["totals"][0]["steps"]["0"] = [1, 2]
