@@ -41,8 +41,8 @@ class SteadyClock:
         off = system - (self._now + passed)
         if abs(off - self._off) > AGREE:
             log.warning(
-                "the system clock was moved by %+.0f s; waits go on by the time that really passes, and dates keep to the later of"
-                " both clocks",
+                "the system clock was moved by %+.0f s; waits go on by the time that really passes, and a declared date has come when"
+                " both clocks say so",
                 off - self._off,
             )
         if abs(off) <= AGREE:
