@@ -54,7 +54,10 @@ def lateness(times: Iterable[Sequence[float]], step_seconds: float) -> list[floa
 
 @dataclass(frozen=True)
 class Side:
-    """One controller's figures. Counts are of the whole run of ``objects``; CPU in seconds, memory in MiB."""
+    """One controller's figures. Counts are of the whole run of ``objects``; CPU in seconds, memory in MiB.
+
+    ``busy`` is how much of the machine all programs together used while objects were made and while they were rolled out, 0 to 1.
+    """
 
     name: str
     version: str
@@ -76,6 +79,7 @@ class Side:
     peak_mib: float
     metric_reads: int
     lost: int
+    busy: list[float]
 
     @property
     def rest_per_minute(self) -> Count:
@@ -94,6 +98,13 @@ def side_from(raw: Mapping[str, Any]) -> Side:
         count["by_kind"] = tuple((kind, number) for kind, number in count["by_kind"])
         counts[part] = Count(**count)
     return Side(**{**raw, **counts})
+
+
+def busy(before: Sequence[int], after: Sequence[int]) -> float:
+    """The part of the machine's time that was not idle between two first lines of /proc/stat (without their name); 0 to 1."""
+    spent = [late - early for early, late in zip(before, after, strict=True)]
+    whole = sum(spent[:8])  # guests are counted in user time already
+    return 1 - (spent[3] + spent[4]) / whole if whole else 0.0
 
 
 def ratio(ours: float, theirs: float) -> float:

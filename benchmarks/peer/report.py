@@ -152,6 +152,10 @@ def rows(ours: Side, theirs: Side) -> list[tuple[str, str, str, str]]:
         row("… p99", lambda s: _milliseconds(percentile(s.late, 0.99))),
         row("rollouts that showed the six weights in order", lambda s: f"{s.in_order} of {n}"),
         row("requests to a Service without a ready pod", lambda s: str(s.lost)),
+        row(
+            "the machine, all programs: busy while they were made, and while they were rolled out",
+            lambda s: ", ".join(f"{part:.0%}" for part in s.busy),
+        ),
         row("peak resident memory", lambda s: f"{s.peak_mib:.0f} MiB", lambda s: s.peak_mib),
         row(
             "readings of metrics during the rollouts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import os
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 import aiohttp
 from benchmarks.peer import api, audit, manifests
 from benchmarks.peer.contender import Contender
-from benchmarks.peer.measure import Side, Weights, lateness
+from benchmarks.peer.measure import Side, Weights, busy, lateness
 from lab import paths
 from lab.shell import LabError, say
 
@@ -146,11 +147,12 @@ class Trial:
 
     async def _measure(self, rest: float) -> Side:
         name, count, program = self.contender.name, len(self.names), self.program
-        marks = [(time.time(), program.cpu())]
+        marks, machine = [(time.time(), program.cpu())], [_machine()]
         await self._each(self._create)
         await self._until("ready", lambda: len(self.seen.ready), INIT_WITHIN)
         init_seconds = max(self.seen.ready.values()) - marks[0][0]
         marks.append((time.time(), program.cpu()))
+        machine.append(_machine())
         say(f"{name}: {count} objects ready after {init_seconds:.1f} s; at rest for {rest:.0f} s")
 
         await asyncio.sleep(CALM)
@@ -159,6 +161,7 @@ class Trial:
         marks.append((time.time(), program.cpu()))
 
         asked = await self._state()
+        machine.append(_machine())
         began: dict[str, float] = {}
 
         async def change(one: str) -> None:
@@ -172,6 +175,7 @@ class Trial:
         await self._until("promoted", lambda: len(self.seen.promoted), ROLLOUT_WITHIN)
         await self._until("tidy", lambda: len(self.names) - abs(len(self.seen.pods) - len(self.names)), TIDY_WITHIN)
         end, cpu = time.time(), program.cpu()
+        machine.append(_machine())
         after = await self._state()
         first = min(began.values())
         say(f"{name}: {count} rollouts promoted and tidy after {end - first:.1f} s")
@@ -202,6 +206,7 @@ class Trial:
             peak_mib=program.peak_mib(),
             metric_reads=after["scrapes"] + after["queries"] - asked["scrapes"] - asked["queries"],
             lost=after["lost"].get(self.contender.space, 0),
+            busy=[busy(machine[0], machine[1]), busy(machine[2], machine[3])],
         )
 
     async def _create(self, name: str) -> None:
@@ -232,12 +237,27 @@ class Trial:
                 )
             if time.monotonic() - told > 15:
                 told = time.monotonic()
-                say(f"{self.contender.name}: {done} of {len(self.names)} {what}")
+                say(f"{self.contender.name}: {done} of {len(self.names)} {what}{self._weights()}")
             await asyncio.sleep(0.1)
+
+    def _weights(self) -> str:
+        """How many routes give which weight to the new version, once one does."""
+        now = collections.Counter(steps[-1][1] for steps in self.seen.weights.seen.values())
+        return (
+            "; weights: " + ", ".join(f"{number} at {w} %" for w, number in sorted(now.items()))
+            if set(now) - {0}
+            else ""
+        )
 
     async def _state(self) -> Object:
         async with aiohttp.ClientSession() as session, session.get(self._stand_ins) as answer:
             return dict(await answer.json())
+
+
+def _machine() -> list[int]:
+    """What all processors did so far."""
+    with Path("/proc/stat").open() as lines:
+        return [int(part) for part in next(lines).split()[1:]]
 
 
 def _audit_lines() -> Iterator[str]:

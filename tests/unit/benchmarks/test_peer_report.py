@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from benchmarks.peer import report
 from benchmarks.peer.audit import Count
-from benchmarks.peer.measure import Side, Weights, lateness, percentile, ratio, side_from
+from benchmarks.peer.measure import Side, Weights, busy, lateness, percentile, ratio, side_from
 
 
 def side(**more: Any) -> Side:
@@ -33,6 +33,7 @@ def side(**more: Any) -> Side:
         "peak_mib": 100.0,
         "metric_reads": 7,
         "lost": 0,
+        "busy": [0.5, 0.25],
     }
     return Side(**(values | more))
 
@@ -138,3 +139,9 @@ def test_a_ratio_to_nothing_is_no_number() -> None:
 
 def test_rest_is_told_by_the_minute() -> None:
     assert dataclasses.replace(side(), rest=Count(3, 1, 0), rest_seconds=30.0).rest_per_minute == Count(6, 2, 0)
+
+
+def test_busy_is_all_but_idle_and_waiting() -> None:
+    before = [10, 0, 10, 100, 0, 0, 0, 0, 5, 0]
+    assert busy(before, [40, 0, 20, 150, 10, 0, 0, 0, 35, 0]) == pytest.approx(0.4)
+    assert busy(before, before) == 0.0
