@@ -24,9 +24,11 @@ class Kube:
     def __init__(self, namespace: str = "default") -> None:
         self.namespace = namespace
 
-    def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, stdin: str | None = None, check: bool = True, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         command = ["kubectl", "--namespace", self.namespace, "--request-timeout=30s", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False, cwd=cwd)
         if check and done.returncode:
             pytest.fail(f"{' '.join(command)}\n{done.stderr}{done.stdout}")
         return done

@@ -82,7 +82,11 @@ def _positive(text: str) -> str:
 
 def _between(low: float, high: float, say: str) -> Any:
     def check(text: str) -> None:
-        if not low < scalars.parse_percent(text) < high:
+        try:
+            share = scalars.parse_percent(text)
+        except InvalidValue:
+            raise InvalidValue("", f"{text!r} is not a percentage: {say}") from None
+        if not low < share < high:
             raise InvalidValue("", f"{text!r} is out of range: {say}")
 
     return check

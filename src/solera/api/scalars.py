@@ -10,7 +10,9 @@ from solera.api.errors import InvalidValue
 DURATION = "^([0-9]{1,4}h)?([0-9]{1,5}m)?([0-9]{1,5}([.][0-9]{1,3})?s)?([0-9]{1,5}ms)?$"
 PERCENT = "^(100([.]0+)?|[0-9]{1,2}([.][0-9]{1,6})?)%$"
 RATIO = "^[0-9]{1,3}([.][0-9]{1,4})?$"
-DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])$"
+_DAY = "((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|[12][0-9]))"
+_OFFSET = "(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])"
+DATE = f"^[0-9]{{4}}-{_DAY}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{{1,6}})?{_OFFSET}$"
 QUANTITY = "^[0-9]{1,15}([.][0-9]{1,9})?(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]{1,2})?$"
 
 SAY_DURATION = "write a duration in h, m, s and ms, for example 30m, 1h30m, 2.5s or 500ms"
@@ -78,7 +80,7 @@ def parse_time(text: str, path: str = "") -> datetime:
         raise problem
     try:
         value = datetime.fromisoformat(text)
-    except ValueError:  # 30 February, 24:00:00, second 60
+    except ValueError:  # 29 February of most years
         raise problem from None
     if value <= _EARLIEST:
         raise InvalidValue(path, f"{text!r} is too long ago: {SAY_DATE}")
