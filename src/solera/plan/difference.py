@@ -37,6 +37,8 @@ def stamped(manifest: dict[str, Any]) -> dict[str, Any]:
 
 def difference(desired: Any, live: Any, path: str = "") -> str | None:
     """The path of the first thing that is wanted and not there; None when the live object holds all of it."""
+    if desired == live:  # most parts are as they were written: no need to walk them
+        return None
     if isinstance(desired, Mapping):
         if not isinstance(live, Mapping):
             return None if not desired and live is None else path
@@ -59,7 +61,7 @@ def difference(desired: Any, live: Any, path: str = "") -> str | None:
             if (found := difference(want, have, f"{path}[{index}]")) is not None:
                 return found
         return None
-    if desired == live or (live is None and desired in ("", 0, False)):
+    if live is None and desired in ("", 0, False):
         return None  # the apiserver leaves out empty values of optional fields
     return path
 

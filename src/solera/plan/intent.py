@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from solera.api.defaults import (
@@ -17,7 +19,7 @@ from solera.api.defaults import (
     resolve_rollout,
 )
 from solera.api.fields import identity
-from solera.api.llmdeployment import LLMDeployment
+from solera.api.llmdeployment import LLMDeployment, parse
 from solera.api.traffic import GatewayTraffic, OnInconclusive
 from solera.plan.memory import RevisionRef
 from solera.plan.revision import operational_hash, revision_hash, revision_name
@@ -103,3 +105,24 @@ def read_intent(obj: LLMDeployment) -> Intent:
         keep_previous=rollout.keep_previous,
         gateway=obj.spec.traffic.gateway,
     )
+
+
+def intent_of(resource: Mapping[str, Any]) -> Intent:
+    """The intent of a raw object. Most looks find the same spec again, so the newest readings are kept.
+
+    Raises:
+        InvalidSpec: it does not fit the schema or breaks a rule, or a version has no engine or image.
+    """
+    metadata, status = resource["metadata"], resource.get("status") or {}
+    # All that is read of an object here, and of its status only what the rules compare the spec with.
+    read: dict[str, Any] = {"metadata": {"name": metadata["name"]}, "spec": resource.get("spec")}
+    read["status"] = {key: status[key] for key in ("stable", "versions") if key in status}
+    for key in ("apiVersion", "kind"):
+        if key in resource:
+            read[key] = resource[key]
+    return _intent_of(json.dumps(read))
+
+
+@lru_cache(maxsize=1024)
+def _intent_of(text: str) -> Intent:
+    return read_intent(parse(json.loads(text)))

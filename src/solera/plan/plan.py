@@ -13,10 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from solera.api.errors import FieldError
-from solera.api.llmdeployment import parse
 from solera.plan.children import desired_children, removals
 from solera.plan.evidence import to_record
-from solera.plan.intent import read_intent
+from solera.plan.intent import intent_of
 from solera.plan.lifecycle import next_date
 from solera.plan.memory import Memory, RevisionRef, from_status
 from solera.plan.outlook import Outlook, look_out
@@ -35,7 +34,7 @@ RECORD_EVERY = timedelta(seconds=60)
 def plan(observation: Observation) -> Plan:
     """Decide what to do for one LLMDeployment. Pure: equal observations give equal plans."""
     try:
-        intent = read_intent(parse(observation.custom_resource))
+        intent = intent_of(observation.custom_resource)
     except FieldError as error:
         return Plan((), compose_invalid(observation, error))
     memory = from_status(observation.custom_resource.get("status") or {})

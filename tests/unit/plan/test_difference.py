@@ -76,3 +76,9 @@ def test_what_we_no_longer_want_is_noticed_by_the_fingerprint() -> None:
 @given(st.dictionaries(st.text(max_size=4), st.integers(), max_size=4))
 def test_a_fingerprint_does_not_depend_on_the_order_of_keys(value: dict[str, int]) -> None:
     assert fingerprint(value) == fingerprint(dict(reversed(value.items())))
+
+
+def test_what_is_equal_holds_all_that_is_wanted_and_what_is_one_value_off_is_found_inside() -> None:
+    wanted = {"spec": {"a": [{"b": {"c": 1}}], "d": "e"}}
+    assert difference(wanted, {"spec": {"a": [{"b": {"c": 1}}], "d": "e"}}) is None
+    assert difference(wanted, {"spec": {"a": [{"b": {"c": 2}}], "d": "e"}}) == "spec.a[0].b.c"

@@ -6,7 +6,7 @@ import pytest
 
 from sim.world import World, manifest
 from solera.api.llmdeployment import parse
-from solera.plan.intent import read_intent
+from solera.plan.intent import intent_of, read_intent
 
 
 def hashes(spec: dict[str, Any], name: str = "chat") -> dict[str, str]:
@@ -68,3 +68,13 @@ def test_names_are_part_of_the_identity() -> None:
     assert got["v1"] != got["v2"]
     assert hashes(spec, "chat") != hashes(spec, "talk")
     assert hashes({**spec, "modelName": "other"}) != hashes(spec)
+
+
+def test_a_spec_changed_in_place_is_read_anew() -> None:
+    resource = World(manifest()).custom_resource()
+    before = intent_of(resource)
+    assert intent_of(resource) is before
+    resource["spec"]["serve"] = "v2"
+    assert intent_of(resource).serve == "v2"
+    resource["metadata"]["name"] = "other"
+    assert intent_of(resource).versions["v1"].ref.revision.startswith("other-v1-")
