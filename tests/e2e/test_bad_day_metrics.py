@@ -24,7 +24,7 @@ from e2e.test_rollout import QUICK, ROLLOUT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("operator")]
 
-FIRST = 12.0
+FIRST = 14.0
 """Seconds of the first step: the source fails within it, and is missed before it is over."""
 STEPS = [{"weight": w, "minDuration": f"{d:g}s", "minRequests": 20} for w, d in ((20, FIRST), (50, 4), (100, 4))]
 ENGINE: dict[str, dict[str, Any]] = {
