@@ -67,7 +67,9 @@ def compose_invalid(observation: Observation, error: FieldError, reason: str = "
         if c["type"] not in {"Ready", "Reconciling", "Stalled"}
     ]
     conditions = settle(old.get("conditions") or (), [*findings, *kept], observation.now, generation)
-    return {**old, "observedGeneration": generation, "conditions": conditions}
+    old.pop("nextAt", None)  # what was to come does not come now
+    upcoming = f"nothing until {error.path or 'this'} is mended"
+    return {**old, "observedGeneration": generation, "next": upcoming, "conditions": conditions}
 
 
 def _old(observation: Observation) -> dict[str, Any]:
