@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from solera.plan.clock import AHEAD, ahead, ledger_at, memory_at, progress_at
 from solera.plan.evidence import Counter, Reading, absorb, from_record, new_ledger, to_record
+from solera.plan.ledger import Instance, Ledger, Pairing, Slice, Unobserved
 from solera.plan.memory import Draining, Memory, Previous, Progress, RevisionRef, Rollout
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -83,3 +86,36 @@ def test_a_ledger_of_the_past_stays_the_very_same() -> None:
     ledger = new_ledger("r", "old", "new", NOW)
     assert ledger_at(ledger, NOW + HOUR) is ledger
     assert ledger_at(ledger, NOW - AHEAD) is ledger
+
+
+def moments(value: object, path: str = "") -> Iterator[tuple[str, datetime]]:
+    """Every time inside dataclasses, mappings and sequences, with where it stands."""
+    if isinstance(value, datetime):
+        yield path, value
+    elif is_dataclass(value):
+        for part in fields(value):
+            yield from moments(getattr(value, part.name), f"{path}.{part.name}")
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from moments(inner, f"{path}[{key}]")
+    elif isinstance(value, (tuple, list)):
+        for inner in value:
+            yield from moments(inner, f"{path}[]")
+
+
+def test_no_time_of_a_ledger_is_forgotten() -> None:
+    """A field that is added to the ledger is a time that must be moved with the others."""
+    ledger = new_ledger("r", "old", "new", NOW)
+    for second in (1, 2, 3):
+        at = NOW + timedelta(seconds=second)
+        both = [read(at, second * 20), replace(read(at, 0, "q"), revision="old")]
+        ledger = absorb(ledger, both, step=0, now=at, alive={"p"})
+    assert ledger.unobserved
+    assert ledger.ring
+    parts = (Ledger, Instance, Slice, Unobserved, Pairing)
+    declared = {part.name for of in parts for part in fields(of) if "datetime" in str(part.type)}
+    assert {path.rsplit(".", 1)[-1].partition("[")[0] for path, _ in moments(ledger)} == declared, (
+        "all of them are set here"
+    )
+    back = NOW - HOUR
+    assert [path for path, at in moments(ledger_at(ledger, back)) if at > back] == []
