@@ -7,12 +7,13 @@ apiserver in tests/cluster.
 from __future__ import annotations
 
 import asyncio
-import copy
 import itertools
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from solera.errors import Conflict, Gone, Invalid, KubeError, NotFound
 from solera.kinds import RESOURCES
@@ -23,6 +24,11 @@ Ref = tuple[str, str, str]
 _STATUS_KINDS = {"LLMDeployment", "Deployment", "HTTPRoute", "Pod", "Service"}
 _NO_GENERATION = {"Pod", "Service", "EndpointSlice", "ControllerRevision", "Event", "PersistentVolumeClaim"}
 _NAMED_LISTS = ("name", "type", "revision", "containerPort", "uid")
+
+
+def duplicate(value: Any) -> Any:
+    """A copy that shares nothing. Only what JSON can say goes through, as on the way to a real apiserver."""
+    return orjson.loads(orjson.dumps(value))
 
 
 @dataclass
@@ -67,7 +73,7 @@ class MemoryKube:
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest:
         self._ask("get", kind, name)
-        return copy.deepcopy(self._find(f"get {kind} {namespace}/{name}", (kind, namespace, name)))
+        return duplicate(self._find(f"get {kind} {namespace}/{name}", (kind, namespace, name)))
 
     async def list_page(
         self,
@@ -83,7 +89,7 @@ class MemoryKube:
         found = self._selected(kind, namespace, selector)
         limit = self.page or limit
         start = int(token) if token else 0
-        items = [copy.deepcopy(o) for o in found[start : start + limit]]
+        items = [duplicate(o) for o in found[start : start + limit]]
         if metadata_only:
             items = [{"metadata": o["metadata"]} for o in items]
         for item in items:
@@ -110,7 +116,7 @@ class MemoryKube:
         seen = int(resource_version or 0)
         if initial_events:
             for obj in self._selected(kind, namespace, selector):
-                yield {"type": "ADDED", "object": copy.deepcopy(obj)}
+                yield {"type": "ADDED", "object": duplicate(obj)}
             seen = self._version
             end = {"resourceVersion": str(seen), "annotations": {"k8s.io/initial-events-end": "true"}}
             yield {"type": "BOOKMARK", "object": {"kind": kind, "metadata": end}}
@@ -119,7 +125,7 @@ class MemoryKube:
                 raise Gone(f"watch {kind}", "too old resource version", status=410)
             for version, event, obj in list(self._events):
                 if version > seen and _matches(obj, kind, namespace, selector):
-                    yield {"type": event, "object": copy.deepcopy(obj)}
+                    yield {"type": event, "object": duplicate(obj)}
             seen = max(seen, self._version)
             async with self._tick:
                 await self._tick.wait_for(lambda: self._version > seen or self._streams_cut != generation)  # noqa: B023
@@ -157,7 +163,7 @@ class MemoryKube:
 
     def put(self, obj: Manifest) -> Manifest:
         """Create or replace an object, as some other client would; uid, version, generation and creation time are filled in."""
-        obj = copy.deepcopy(obj)
+        obj = duplicate(obj)
         ref = _ref(obj)
         old = self.objects.get(ref)
         meta = obj["metadata"]
@@ -168,7 +174,7 @@ class MemoryKube:
 
     def edit(self, kind: str, namespace: str, name: str, change: Callable[[Manifest], None]) -> Manifest:
         """Change a live object in place, as some other client would."""
-        obj = copy.deepcopy(self.objects[kind, namespace, name])
+        obj = duplicate(self.objects[kind, namespace, name])
         change(obj)
         return self._store((kind, namespace, name), obj, self.objects[kind, namespace, name])
 
@@ -238,14 +244,14 @@ class MemoryKube:
             raise Invalid(what, "wrong apiVersion", status=400)
         old = self.objects.get(ref)
         self._check(what, manifest, old, subresource)
-        wanted = copy.deepcopy(manifest)
+        wanted = duplicate(manifest)
         for transient in ("resourceVersion", "uid"):
             wanted["metadata"].pop(transient, None)
         if subresource:
             wanted = {subresource: wanted.get(subresource, {})}
         elif ref[0] in _STATUS_KINDS:
             wanted.pop("status", None)
-        new = copy.deepcopy(old) if old is not None else {}
+        new = duplicate(old) if old is not None else {}
         before = self._applied.get((ref, subresource))
         if before is not None:
             new = _without(new, before, wanted)
@@ -257,9 +263,9 @@ class MemoryKube:
             new = self.put(new)
         elif new != old:
             new = self._store(ref, new, old)
-        self.log.append(Write(verb, ref[0], ref[2], copy.deepcopy(manifest)))
+        self.log.append(Write(verb, ref[0], ref[2], duplicate(manifest)))
         self.after(verb, ref[0], ref[2])
-        return copy.deepcopy(new)
+        return duplicate(new)
 
     def _check(self, what: str, manifest: Manifest, old: Manifest | None, subresource: str) -> None:
         meta = manifest["metadata"]
@@ -290,10 +296,10 @@ class MemoryKube:
         return obj
 
     def _emit(self, event: str, obj: Manifest) -> None:
-        snapshot = copy.deepcopy(obj)
+        snapshot = duplicate(obj)
         self._events.append((self._version, event, snapshot))
         for listener in self.listeners:
-            listener(event, copy.deepcopy(snapshot))
+            listener(event, duplicate(snapshot))
 
 
 def _at(manifest: Manifest, resource_version: str) -> Manifest:
@@ -324,7 +330,7 @@ def _merged(old: Any, new: Any) -> Any:
         after = {item[key]: item for item in new}
         kept = [_merged(item, after[k]) if k in after else item for k, item in before.items()]
         return kept + [item for k, item in after.items() if k not in before]
-    return copy.deepcopy(new)
+    return duplicate(new)
 
 
 def _without(live: Any, before: Any, now: Any) -> Any:
