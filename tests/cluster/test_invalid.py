@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,9 @@ import yaml
 
 from cluster.conftest import Kube, own_namespace
 from cluster.operator_process import OperatorProcess, until
+from solera.api import crd
+from solera.api.errors import InvalidSpec
+from solera.api.llmdeployment import parse
 from solera.api.metadata import MAX_NAME
 from unit.api import cases, invalid
 from unit.api.invalid import Wrong
@@ -28,8 +32,10 @@ from unit.api.invalid import Wrong
 pytestmark = pytest.mark.cluster
 
 Object = dict[str, Any]
+LLMDEP = "llmdeployments.solera.dev"
+OURS = {"apiVersion": "solera.dev/v1alpha1", "kind": "LLMDeployment"}
 KINDS = "controllerrevisions,deployments,services,httproutes,rolloutrecords"
-AT_ONCE = 3
+AT_ONCE = 4
 """kubectl processes side by side: it spends most of its time waiting."""
 
 
@@ -54,10 +60,10 @@ def applied(kube: Kube, wrong: Wrong, folder: Path) -> str:
         status = before.pop("status", None)
         own.send("apply", before)
         if status:
-            own.patch("llmdep", before["metadata"]["name"], {"status": status}, "--subresource=status")
-        stored = own.get("llmdep", before["metadata"]["name"])
+            own.patch(LLMDEP, before["metadata"]["name"], {"status": status}, "--subresource=status")
+        stored = own.get(LLMDEP, before["metadata"]["name"])
         said = apply_file(own, folder, wrong.name)
-        assert own.get("llmdep", before["metadata"]["name"]) == stored, "half of it was applied"
+        assert own.get(LLMDEP, before["metadata"]["name"]) == stored, "half of it was applied"
         return said
 
 
@@ -78,7 +84,7 @@ def test_refused_in_exactly_these_words(refusals: Mapping[str, str], kube: Kube,
 
 def test_nothing_is_left_of_them(refusals: Mapping[str, str], kube: Kube) -> None:
     assert len(refusals) > 60
-    assert kube.run("get", "llmdep", "-o", "name").stdout == ""
+    assert kube.run("get", LLMDEP, "-o", "name").stdout == ""
 
 
 def test_what_is_written_instead_is_taken(kube: Kube, tmp_path: Path) -> None:
@@ -106,6 +112,65 @@ def test_without_strictness_an_unknown_field_is_lost(kube: Kube) -> None:
     done = kube.run("apply", "--validate=warn", "--dry-run=server", "-o", "json", "-f", "-", stdin=wrong.text)
     assert done.stderr.strip() == 'Warning: unknown field "spec.replicas"'
     assert "replicas" not in json.loads(done.stdout)["spec"]
+
+
+# --- what an older definition took ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def outgrown(cluster: Kube) -> Iterator[tuple[Kube, str]]:
+    """A stored object without a guardrail's bound and with too many replicas, from before the rules that refuse it."""
+    group = f"outgrown-{uuid.uuid4().hex[:6]}.solera.dev"
+    definition = crd.llmdeployment()
+    kind = f"outgrowns.{group}"  # names of its own, so that nobody's `kubectl get llmdep` finds it
+    names = {"kind": "Outgrown", "listKind": "OutgrownList", "plural": "outgrowns", "singular": "outgrown"}
+    definition["metadata"]["name"] = kind
+    definition["spec"] |= {"group": group, "names": names}
+    older = copy.deepcopy(definition)
+    spec = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    del spec["rollout"]["properties"]["guardrails"]["items"]["x-kubernetes-validations"]
+    del spec["template"]["properties"]["replicas"]["maximum"]
+    obj = small("outgrown")
+    obj |= {"apiVersion": f"{group}/v1alpha1", "kind": "Outgrown"}
+    obj["spec"]["template"]["replicas"] = 5000
+    obj["spec"]["rollout"] = {"guardrails": [{"name": "errors", "metric": "ErrorRate"}]}
+    with own_namespace(cluster) as name:
+        kube = Kube(name)
+        cluster.run("create", "-f", "-", stdin=json.dumps(older))
+        try:
+            cluster.run("wait", "--for=condition=Established", "--timeout=30s", f"crd/{kind}")
+            kube.create(obj)
+            cluster.run("replace", "-f", "-", stdin=json.dumps(definition))
+            again = obj | {"metadata": {"name": "another"}}
+            ends = time.monotonic() + 20
+            while not kube.send("create", again, "--dry-run=server", check=False).returncode:
+                assert time.monotonic() < ends, "the new definition is not in force"
+            yield kube, kind
+        finally:
+            cluster.run("delete", "crd", kind, "--wait=false")
+
+
+def test_what_today_is_refused_can_be_told_and_mended_where_it_is_stored(outgrown: tuple[Kube, str]) -> None:
+    kube, kind = outgrown
+    with pytest.raises(
+        InvalidSpec, match=r"^spec\.template\.replicas: 5000 is too large: at most 1000 \(and 1 more\)$"
+    ):
+        parse(kube.get(kind, "outgrown") | OURS)
+    stalled = {
+        "type": "Stalled",
+        "status": "True",
+        "reason": "InvalidSpec",
+        "lastTransitionTime": "2026-12-01T00:00:00Z",
+    }
+    kube.patch(kind, "outgrown", {"status": {"conditions": [stalled]}}, "--subresource=status")
+    kube.patch(kind, "outgrown", {"metadata": {"annotations": {"a": "b"}}})
+    kube.patch(kind, "outgrown", {"spec": {"template": {"drainTimeout": "1m"}}})
+    still = {"spec": {"rollout": {"guardrails": [{"name": "errors", "metric": "ErrorRate", "action": "Hold"}]}}}
+    said = kube.patch(kind, "outgrown", still, check=False).stderr
+    assert "spec.rollout.guardrails[0].limit: Invalid value: write limit, or comparedToStable" in said
+    mended = [{"name": "errors", "metric": "ErrorRate", "limit": "1%"}]
+    kube.patch(kind, "outgrown", {"spec": {"template": {"replicas": 5}, "rollout": {"guardrails": mended}}})
+    parse(kube.get(kind, "outgrown") | OURS)
 
 
 # --- what only the operator sees -------------------------------------------------------------------------------------
@@ -170,7 +235,7 @@ async def test_the_operator_says_what_the_apiserver_cannot_see(operator: Operato
     began = time.monotonic()
 
     def objects() -> dict[str, Object]:
-        found = json.loads(kube.run("get", "llmdep", "-o", "json").stdout)["items"]
+        found = json.loads(kube.run("get", LLMDEP, "-o", "json").stdout)["items"]
         return {obj["metadata"]["name"]: obj for obj in found}
 
     def children_of(name: str) -> list[str]:
