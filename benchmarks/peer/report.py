@@ -164,7 +164,7 @@ def rows(ours: Side, theirs: Side) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _markdown(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
+def markdown(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     return "\n".join([*lines, *(f"| {' | '.join(line)} |" for line in body)])
 
@@ -180,10 +180,10 @@ def kinds(ours: Side, theirs: Side, most: int = 9) -> str:
 
 def section(ours: Side, theirs: Side, machine: str, command: str, date: str, around: str) -> str:
     """The section of docs/benchmarks.md. ``around`` says the versions of what both ran on."""
-    table = _markdown(
+    table = markdown(
         ("", f"{ours.name} {ours.version}", f"{theirs.name} {theirs.version}", "ratio"), list(rows(ours, theirs))
     )
-    judged = _markdown(
+    judged = markdown(
         ("figure", "value", "bound", "holds"),
         [(f"`{g.name}`", f"{g.value:.3g}", g.text, "yes" if g.holds else "**no**") for g in goals(ours, theirs)],
     )
@@ -192,8 +192,9 @@ def section(ours: Side, theirs: Side, machine: str, command: str, date: str, aro
 
 {BEGIN}
 
-`{command}`, {date}, {machine}; {around}. One run: first {theirs.name}, then {ours.name}, on the same control plane, each
-alone and with a user of its own, by which the apiserver's audit log counts. Read the ratios, not the numbers.
+`{command}`, {date}, {machine}; {around}.
+One run: first {theirs.name}, then {ours.name}, on the same control plane, each alone and with a user of its own, by which the
+apiserver's audit log counts. Read the ratios, not the numbers.
 
 The same rollout of {ours.objects} models at once: six steps ({weights} %) of {manifests.STEP_SECONDS} s, one pod of each version, HTTPRoutes, two
 conditions (failed requests ≤ {manifests.BAD_PERCENT} %, slow first tokens ≤ {manifests.SLOW_PERCENT} %) that every candidate meets.
@@ -218,6 +219,8 @@ NOTES = f"""How to read it, and what is not the same:
   the pods ready and give the first weight, once for each weight after it, and three times after the last one, to copy the new version to the
   primary, to bring the traffic back there, and to scale the canary down. So {len(manifests.WEIGHTS)} steps are {len(manifests.WEIGHTS) + 3} intervals and the part of one before it sees the change.
   Solera watches, and the pods that were let in stay: {manifests.STEP_SECONDS * len(manifests.WEIGHTS)} s are declared, and are the least that is possible.
+- A step's delay is the time between two weights, as a watch of the routes saw them, less {manifests.STEP_SECONDS} s. Flagger looks at fixed times, so a late
+  look makes one step long and the next one short; Solera counts a step from when it began, so its delays add up.
 - Flagger reads each object anew at every look instead of watching. That is what its reads are; it is simple, and safe from stale caches.
 - Solera writes evidence down: each step has a write of the route, one of the RolloutRecord and two of the status. Flagger keeps no evidence.
   Solera also renews a Lease (its chart's default); in Flagger's chart leader election is off.
@@ -236,9 +239,9 @@ NOTES = f"""How to read it, and what is not the same:
 """
 
 
-def placed(document: str, text: str) -> str:
+def placed(document: str, text: str, heading: str = HEADING, end: str = END) -> str:
     """``document`` with the section ``text`` in the place of the old one, or at its end."""
-    pattern = re.compile(rf"{re.escape(HEADING)}\n.*?{re.escape(END)}", re.DOTALL)
+    pattern = re.compile(rf"{re.escape(heading)}\n.*?{re.escape(end)}", re.DOTALL)
     if pattern.search(document):
         return pattern.sub(lambda _: text, document, count=1)
     return f"{document.rstrip()}\n\n{text}\n" if document.strip() else f"# Benchmarks\n\n{text}\n"
