@@ -30,12 +30,12 @@ lock: ## Write requirements*.lock anew from pyproject.toml
 	@echo 'hatchling>=1.27' | $(UV) pip compile --quiet - --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header -o requirements-build.lock
 
 fmt: setup ## Format the code
-	@.venv/bin/ruff format -q src tests lab
-	@.venv/bin/ruff check -q --fix src tests lab || true
+	@.venv/bin/ruff format -q src tests lab benchmarks
+	@.venv/bin/ruff check -q --fix src tests lab benchmarks || true
 
 lint: setup
-	@.venv/bin/ruff format -q --check src tests lab
-	@.venv/bin/ruff check -q src tests lab
+	@.venv/bin/ruff format -q --check src tests lab benchmarks
+	@.venv/bin/ruff check -q src tests lab benchmarks
 
 type: setup
 	@.venv/bin/mypy --no-error-summary
@@ -87,6 +87,9 @@ test: ## Everything: checks, then unit, cluster and e2e tests
 
 demo: setup ## One whole life of a model, on the lab, with live traffic
 	@./lab/demo.sh
+
+bench: setup ## What many objects cost, beside a bare client in the same run (N=100: quick)
+	@$(PY) -m benchmarks.scale $(if $(N),--objects $(N))
 
 bench-peer: setup ## The same rollout through Flagger and through Solera, beside each other (8 minutes)
 	@$(PY) -m benchmarks.peer

@@ -1,6 +1,6 @@
 """What one decision costs, as ratios within one run: a look at rest, a look in mid-rollout, and the parsing that both contain.
 
-    .venv/bin/python -m benchmarks.decision
+python -m benchmarks.decision
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from sim.world import Behaviour, World, manifest, settled
-
 from solera.api.llmdeployment import parse
 from solera.plan.plan import plan
 
@@ -34,11 +33,11 @@ def median_ms(work: Callable[[], object]) -> float:
 def main() -> None:
     world = World(manifest(), {n: Behaviour(bad={"errors": 0.02}) for n in ("v1", "v2")})
     world.until(settled("v1"))
-    rest = world._observe()
+    rest = world._observe()  # noqa: SLF001 - what the operator would see, without living on
     world.edit(serve="v2")
     world.until(lambda w: w.weights().get("v2", 0) >= 30)
     world.run(5)
-    rollout = world._observe()
+    rollout = world._observe()  # noqa: SLF001 - what the operator would see, without living on
     parsing = median_ms(lambda: parse(rest.custom_resource))
     rows = {
         "read the manifest": parsing,
@@ -46,7 +45,7 @@ def main() -> None:
         "look in a rollout": median_ms(lambda: plan(rollout)),
     }
     for name, value in rows.items():
-        print(f"{name:<20} {value:7.3f} ms  {value / parsing:5.2f} × reading the manifest")
+        print(f"{name:<20} {value:7.3f} ms  {value / parsing:5.2f} times reading the manifest")
 
 
 if __name__ == "__main__":

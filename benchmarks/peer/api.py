@@ -17,6 +17,8 @@ import yaml
 Object = dict[str, Any]
 PATHS = {
     "Namespace": "/api/v1/namespaces",
+    "Service": "/api/v1/namespaces/{namespace}/services",
+    "ControllerRevision": "/apis/apps/v1/namespaces/{namespace}/controllerrevisions",
     "Deployment": "/apis/apps/v1/namespaces/{namespace}/deployments",
     "LLMDeployment": "/apis/solera.dev/v1alpha1/namespaces/{namespace}/llmdeployments",
     "Canary": "/apis/flagger.app/v1beta1/namespaces/{namespace}/canaries",

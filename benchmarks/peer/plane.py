@@ -107,8 +107,8 @@ def _unthrottled(process: Process) -> Process:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[None]:
-    """The control plane is up, this process is in its network namespace; at the end nothing of it is left."""
+def running(*more: str) -> Iterator[None]:
+    """The control plane is up, with ``more`` users, this process is in its network namespace; at the end nothing of it is left."""
     build.everything()
     kwok()
     stop()
@@ -118,7 +118,7 @@ def running() -> Iterator[None]:
     try:
         # Every address of a pod leads to this machine.
         run(["ip", "route", "replace", "local", PODS, "dev", "lo"])
-        control_plane.USERS.update(dict.fromkeys(USERS, ""))
+        control_plane.USERS.update(dict.fromkeys((*USERS, *more), ""))
         control_plane.credentials()
         processes.ensure([control_plane.etcd()])
         processes.ensure([control_plane.apiserver()])

@@ -181,7 +181,7 @@ class Trial:
         say(f"{name}: {count} rollouts promoted and tidy after {end - first:.1f} s")
 
         steps = {one: self.seen.weights.rising(one, manifests.WEIGHTS) for one in self.names}
-        found = list(audit.requests(_audit_lines()))
+        found = list(audit.requests(audit_lines()))
         user = self.contender.user
         return Side(
             name=name,
@@ -260,7 +260,7 @@ def _machine() -> list[int]:
         return [int(part) for part in next(lines).split()[1:]]
 
 
-def _audit_lines() -> Iterator[str]:
+def audit_lines() -> Iterator[str]:
     """The log, and what of it was moved aside when it had become long."""
     aside = sorted(paths.AUDIT_LOG.parent.glob(f"{paths.AUDIT_LOG.stem}-*{paths.AUDIT_LOG.suffix}"))
     for path in (*aside, paths.AUDIT_LOG):
