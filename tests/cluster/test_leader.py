@@ -337,6 +337,9 @@ async def test_a_lease_deleted_by_another_hand_is_made_again_and_no_two_lead(kub
     one, two = await replicas.pair()
     kube.create(deployment())
     await until("settled", lambda: settled(kube), 60)
+    kube.run("annotate", "lease", NAME, "meta.helm.sh/release-name=solera")
+    seen = replicas.lease()["renewTime"]
+    await until("the leader has seen that", lambda: replicas.lease()["renewTime"] != seen)
     both = False
     for _ in range(2):
         kube.run("delete", "lease", NAME)
@@ -348,6 +351,8 @@ async def test_a_lease_deleted_by_another_hand_is_made_again_and_no_two_lead(kub
     assert not both
     assert replicas.lease()["holderIdentity"].startswith("replica-0_")
     assert one.said("the Lease was deleted; made again")
+    annotations = kube.get("lease", NAME)["metadata"]["annotations"]
+    assert annotations == {"meta.helm.sh/release-name": "solera"}, "the next upgrade of the chart finds its own"
     assert two.writes() == []
     assert await one.leads()
 

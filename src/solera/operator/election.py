@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from solera.errors import Conflict, KubeError, NotFound, NotLeading
 from solera.kinds import LEASE
 from solera.operator.leadership import LeaseLost
-from solera.operator.lease import Sight, Timing, holder_of, released, renewed, sight, taken, wait
+from solera.operator.lease import Sight, Timing, holder_of, released, remade, renewed, sight, taken, wait
 
 Manifest = dict[str, Any]
 
@@ -197,8 +197,8 @@ class Election:
 
     async def _renew_what_is_there(self, live: Manifest | None, started: float) -> None:
         if live is None:  # deleted by another hand, and nobody else takes it before we must have given up
-            manifest = taken(None, self._place, self._identity, self._timing, self._wall())
-            self._ours(await self._leases.create_lease(manifest), started)
+            assert self._lease is not None
+            self._ours(await self._leases.create_lease(remade(self._lease, self._wall())), started)
             log.warning("the Lease was deleted; made again")
         elif (holder := holder_of(live)) == self._identity:
             self._ours(await self._leases.replace_lease(renewed(live, self._wall())), started)

@@ -91,6 +91,12 @@ def taken(lease: Manifest | None, place: tuple[str, str], identity: str, timing:
     return {**lease, "spec": {**(lease.get("spec") or {}), **spec}}
 
 
+def remade(lost: Manifest, wall: datetime) -> Manifest:
+    """A new Lease in the place of ``lost``, which its holder held when it was deleted; it belongs to the same release of a chart."""
+    kept = {k: lost["metadata"][k] for k in ("namespace", "name", "labels", "annotations") if k in lost["metadata"]}
+    return {**renewed(lost, wall), "metadata": kept}
+
+
 def renewed(lease: Manifest, wall: datetime) -> Manifest:
     """``lease`` with a new renewTime, which differs from the last even when the wall clock stands still: others look for a change."""
     now = _micro_time(wall)

@@ -58,7 +58,9 @@ def test_moved_by_an_hour_time_goes_on_and_is_drawn_towards_it(moved: float, cap
         assert 53 <= (now - last).total_seconds() <= 67
         last = now
     assert machine.behind() == pytest.approx(0, abs=1.0)
-    assert [r.getMessage().partition(";")[0] for r in caplog.records] == [f"the system clock was moved by {moved:+.0f} s"]
+    assert [r.getMessage().partition(";")[0] for r in caplog.records] == [
+        f"the system clock was moved by {moved:+.0f} s"
+    ]
 
 
 def test_forth_and_back_leaves_nothing_behind() -> None:

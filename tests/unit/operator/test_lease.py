@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from solera.operator.lease import Sight, Timing, released, renewed, sight, taken, wait
+from solera.operator.lease import Sight, Timing, released, remade, renewed, sight, taken, wait
 
 WALL = datetime(2026, 1, 1, tzinfo=UTC)
 PLACE = ("solera-system", "solera")
@@ -97,6 +97,19 @@ def test_a_renewal_is_always_a_change_whatever_the_wall_clock_does() -> None:
         again = renewed(held, wall)
         assert again["spec"]["renewTime"] != held["spec"]["renewTime"]
         assert again["spec"]["acquireTime"] == held["spec"]["acquireTime"]
+
+
+def test_made_again_it_belongs_to_whom_it_belonged() -> None:
+    owned = {"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": {"meta.helm.sh/release-name": "solera"}}
+    lost = taken(None, PLACE, "a_1", TIMING, WALL)
+    lost["metadata"] = {"namespace": PLACE[0], "name": PLACE[1], "resourceVersion": "7", "uid": "u", **owned}
+    again = remade(lost, WALL + timedelta(seconds=5))
+    assert again["metadata"] == {"namespace": PLACE[0], "name": PLACE[1], **owned}, (
+        "nothing that the apiserver would refuse"
+    )
+    assert again["spec"]["acquireTime"] == lost["spec"]["acquireTime"]
+    assert again["spec"]["renewTime"] != lost["spec"]["renewTime"]
+    assert again["spec"]["holderIdentity"] == "a_1"
 
 
 def test_given_back_it_is_free_at_once() -> None:
