@@ -328,9 +328,28 @@ def _merged(old: Any, new: Any) -> Any:
     if key is not None:
         before = {item[key]: item for item in old}
         after = {item[key]: item for item in new}
-        kept = [_merged(item, after[k]) if k in after else item for k, item in before.items()]
-        return kept + [item for k, item in after.items() if k not in before]
+        return [
+            _merged(before.get(name), after[name]) if name in after else before[name]
+            for name in _order(list(before), list(after))
+        ]
     return duplicate(new)
+
+
+def _order(old: list[Any], new: list[Any]) -> list[Any]:
+    """The order of a list with keys after an apply: that of what is applied; what stays from before goes where it stood."""
+    out, shared, place = [], [name for name in new if name in old], 0
+    for name in new:
+        while place < len(old) and old[place] != name:
+            if old[place] not in new:
+                out.append(old[place])
+            elif shared and old[place] == shared[0]:
+                break
+            place += 1
+        out.append(name)
+        if shared and shared[0] == name:
+            shared.pop(0)
+            place += place < len(old) and old[place] == name
+    return out + [name for name in old[place:] if name not in new]
 
 
 def _without(live: Any, before: Any, now: Any) -> Any:
