@@ -46,6 +46,33 @@ class Writes(Protocol):
         """The apiserver accepted a deletion of ours."""
 
 
+@dataclass(slots=True)
+class _Owner:
+    """The owner in one run of actions: looked at live once, before the first that needs it, since a run takes a fraction of a second."""
+
+    kube: Kube
+    owner: Owner
+    seen: bool = False
+
+    async def lives(self) -> None:
+        """Raise ``NotSafe`` unless the owner exists, is the one that was observed, and is not being deleted."""
+        if self.seen:
+            return
+        namespace, name = self.owner.namespace, self.owner.name
+        live = await live_or_none(self.kube, LLM_DEPLOYMENT.kind, namespace, name)
+        if live is None or live["metadata"]["uid"] != self.owner.uid or live["metadata"].get("deletionTimestamp"):
+            raise NotSafe(f"LLMDeployment {namespace}/{name} is gone or being deleted; its children are left alone")
+        self.seen = True
+
+
+async def live_or_none(kube: Kube, kind: str, namespace: str, name: str) -> Manifest | None:
+    """One live object; None when there is none."""
+    try:
+        return await kube.get(kind, namespace, name)
+    except NotFound:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Executor:
     """Runs actions against ``kube`` and tells ``writes`` what was answered."""
@@ -62,23 +89,24 @@ class Executor:
             KubeError: the apiserver refused or did not answer.
         """
         children = _children(observation)
+        owner = _Owner(self.kube, observation.owner)
         done = 0
         for action in sorted(actions, key=lambda a: isinstance(a, Delete)):
             if isinstance(action, Apply):
-                await self._apply(observation.owner, action, children)
+                await self._apply(owner, action, children)
             else:
-                await self._delete(observation.owner, action)
+                await self._delete(owner, action)
             done += 1
             _tell(observation.owner, action)
         return done
 
-    async def _apply(self, owner: Owner, action: Apply, children: Children) -> None:
-        manifest = action.manifest
+    async def _apply(self, of: _Owner, action: Apply, children: Children) -> None:
+        owner, manifest = of.owner, action.manifest
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         known = children.get((kind, name))
         if known is None:
             # A child may have gone because its owner has: the garbage collector can be faster than the news of the owner's end.
-            await self._owner_lives(owner)
+            await of.lives()
             known = await self._live(kind, owner.namespace, name)
             if known is not None and not _ours(known, manifest):
                 raise NameTaken(controlled_by(known))
@@ -94,12 +122,13 @@ class Executor:
             # With a uid the apiserver refuses to create anew what was deleted meanwhile.
             manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": known["metadata"]["uid"]}}
         if scales_to_zero(manifest, known):
-            await self._owner_lives(owner)
+            await of.lives()
         live = await self.kube.apply(manifest, resource_version=action.resource_version)
         self.writes.wrote((owner.namespace, owner.name), live)
 
-    async def _delete(self, owner: Owner, action: Delete) -> None:
-        await self._owner_lives(owner)
+    async def _delete(self, of: _Owner, action: Delete) -> None:
+        owner = of.owner
+        await of.lives()
         if action.unrouted is not None:
             route = await self._live(HTTP_ROUTE.kind, owner.namespace, owner.name)
             if action.unrouted in live_weights(route):
@@ -119,19 +148,8 @@ class Executor:
             )
         self.writes.deleted((owner.namespace, owner.name), action.kind, owner.namespace, action.name, action.uid)
 
-    async def _owner_lives(self, owner: Owner) -> None:
-        """Raise ``NotSafe`` unless the owner exists, is the one that was observed, and is not being deleted."""
-        live = await self._live(LLM_DEPLOYMENT.kind, owner.namespace, owner.name)
-        if live is None or live["metadata"]["uid"] != owner.uid or live["metadata"].get("deletionTimestamp"):
-            raise NotSafe(
-                f"LLMDeployment {owner.namespace}/{owner.name} is gone or being deleted; its children are left alone"
-            )
-
     async def _live(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        try:
-            return await self.kube.get(kind, namespace, name)
-        except NotFound:
-            return None
+        return await live_or_none(self.kube, kind, namespace, name)
 
 
 def _tell(owner: Owner, action: Action) -> None:

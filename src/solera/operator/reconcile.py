@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -27,6 +27,8 @@ CATCH_UP = 0.5
 """Seconds to wait for our own last write; its event wakes the key much sooner."""
 LEAST_PAUSE = 1.0
 """A plan that wants to be asked again at once without having written anything would turn in a circle."""
+QUIET = timedelta(seconds=0.5)
+"""After a write of our own, what it sets off follows within this time: a status that only describes waits for it, and is written once."""
 RETRY_NAME = 30.0
 """Nothing tells when a name that someone else's object carries becomes free."""
 
@@ -57,6 +59,8 @@ class Reconciler:
     clock: Callable[[], datetime]
     resync: timedelta = timedelta(minutes=10)
     wall: Callable[[], datetime] | None = None
+    quiet: timedelta = QUIET
+    wrote_at: dict[Key, datetime] = field(default_factory=dict)
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring one LLMDeployment as far as it gets now. Returns the seconds until the next look, None when it is gone.
@@ -69,6 +73,7 @@ class Reconciler:
         if observation is None:
             self.observer.forget(key)
             self.collector.forget(key)
+            self.wrote_at.pop(key, None)
             return None
         plan = self.planner(observation)
         self.collector.follow(observation, plan)
@@ -82,12 +87,25 @@ class Reconciler:
         except (Invalid, Forbidden, NotFound) as error:
             await self._write_status(observation, compose_invalid(observation, FieldError("", str(error)), "Refused"))
             raise
-        writes += await self._write_status(observation, plan.status)
+        if writes:
+            self.wrote_at[key] = observation.now
+        wait = self._quiet(key, plan, observation.now)
+        if wait is None:
+            writes += await self._write_status(observation, plan.status)
         for event in plan.events:
             about = {"llmdeployment": "/".join(key), "reason": event.reason}
             log.log(logging.WARNING if event.type == "Warning" else logging.INFO, "%s", event.message, extra=about)
         await self.events.post(observation.owner, plan.events, observation.now)
-        return self._pause(plan, latest, wrote=writes > 0)
+        pause = self._pause(plan, latest, wrote=writes > 0)
+        return pause if wait is None else min(pause, wait)
+
+    def _quiet(self, key: Key, plan: Plan, now: datetime) -> float | None:
+        """Seconds that a status should still wait; None when it should not. A decision never waits: it is not acted on before it is written."""
+        last = self.wrote_at.get(key)
+        if last is None or plan.events:
+            return None
+        left = last + self.quiet - now
+        return left.total_seconds() if timedelta(0) < left <= self.quiet else None
 
     def _pause(self, plan: Plan, latest: float, *, wrote: bool) -> float:
         if plan.look_again_at is None:
@@ -123,6 +141,7 @@ class Reconciler:
             resource_version=live["metadata"]["resourceVersion"],
         )
         self.store.wrote((owner.namespace, owner.name), answer)
+        self.wrote_at[owner.namespace, owner.name] = observation.now
         return 1
 
 

@@ -25,10 +25,12 @@ from solera.plan.routing import Routing, route_now
 from solera.plan.situation import Situation, gather
 from solera.plan.types import Action, Observation, Plan
 from solera.plan.upkeep import drained_at, keep_up
-from solera.plan.verdict import BLIND_AFTER
+from solera.plan.verdict import BLIND_AFTER, FAIL, PASS, SHARED_INCIDENT
 
 RECORD_EVERY = timedelta(seconds=60)
 """How often evidence is written while no step, verdict or hold changes."""
+SHOWN = frozenset({PASS, FAIL, SHARED_INCIDENT})
+"""Verdicts that say something; going to and fro between the others at the start of each step is no news."""
 
 
 def plan(observation: Observation) -> Plan:
@@ -144,8 +146,8 @@ def _record(s: Situation, outlook: Outlook) -> dict[str, Any] | None:
     if ledger is None or rollout is None or ledger.rollout_id != rollout.id:
         return None
     step = "-" if s.progress is None else str(s.progress.step)
-    verdicts = ",".join(f"{v.name}={v.verdict}" for v in s.verdicts)
-    mark = f"{step}/{outlook.reason if outlook.hold else outlook.state.value}/{verdicts}"
+    shown = ",".join(f"{v.name}={v.verdict}" for v in s.verdicts if v.verdict in SHOWN)
+    mark = f"{step}/{outlook.reason if outlook.hold else ''}/{shown}"
     data = (observation.record or {}).get("data") or {}
     written = observation.record_written_at
     if data.get("rolloutId") == rollout.id and data.get("mark") == mark:

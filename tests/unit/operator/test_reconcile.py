@@ -54,7 +54,7 @@ class FakeCollector:
 class Rig:
     """A reconciler whose store hears at once of what the apiserver in memory does (unless ``deaf``)."""
 
-    def __init__(self, planner: Callable[[Observation], Plan]) -> None:
+    def __init__(self, planner: Callable[[Observation], Plan], quiet: timedelta = timedelta(0)) -> None:
         self.kube = MemoryKube(now=lambda: self.now)
         self.now = NOW
         self.store = Store(lambda _key: None)
@@ -72,6 +72,7 @@ class Rig:
             events=Events(self.kube, instance="test"),
             clock=lambda: self.now,
             resync=timedelta(minutes=10),
+            quiet=quiet,
         )
         self.kube.put(llmdeployment())
 
@@ -353,3 +354,27 @@ async def test_what_the_planner_breaks_on_is_not_swallowed() -> None:
     with pytest.raises(ZeroDivisionError):
         await rig.look()
     assert rig.kube.log == []
+
+
+async def test_a_status_that_only_describes_waits_until_our_own_write_has_had_its_effect() -> None:
+    rig = Rig(wants_a_service, quiet=timedelta(seconds=0.5))
+    assert await rig.look() == 0.5
+    rig.now += timedelta(seconds=0.2)
+    assert await rig.look() == pytest.approx(0.3)
+    assert [w.kind for w in rig.kube.writes()] == ["Service"]
+    rig.now += timedelta(seconds=0.3)
+    await rig.look()
+    assert [w.kind for w in rig.kube.writes()] == ["Service", "LLMDeployment"]
+
+
+async def test_a_decision_is_written_at_once_whatever_was_written_before() -> None:
+    event = PlannedEvent("Normal", "Promoted", "v1 serves")
+
+    def decides_once_it_is_there(observation: Observation) -> Plan:
+        wanted = wants_a_service(observation)
+        return wanted if wanted.actions else Plan((), said(state="Idle"), None, (event,))
+
+    rig = Rig(decides_once_it_is_there, quiet=timedelta(seconds=0.5))
+    await rig.look()
+    await rig.look()
+    assert rig.status["state"] == "Idle"
