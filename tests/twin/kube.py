@@ -322,6 +322,8 @@ def _matches(obj: Manifest, kind: str, namespace: str | None, selector: str) -> 
 
 def _merged(old: Any, new: Any) -> Any:
     """``new`` laid over ``old``; lists whose items have a key are merged by it, others are replaced."""
+    if old is None or old == new:
+        return duplicate(new)
     if isinstance(old, dict) and isinstance(new, dict):
         return {**old, **{k: _merged(old.get(k), v) for k, v in new.items()}}
     key = _list_key(old, new)
@@ -354,6 +356,8 @@ def _order(old: list[Any], new: list[Any]) -> list[Any]:
 
 def _without(live: Any, before: Any, now: Any) -> Any:
     """``live`` without what was applied ``before`` and is not any more."""
+    if before == now:
+        return live
     if isinstance(live, dict) and isinstance(before, dict) and isinstance(now, dict):
         out = {}
         for k, v in live.items():

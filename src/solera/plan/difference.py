@@ -7,9 +7,10 @@ not whether the two are equal. What we no longer want is noticed through the fin
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import orjson
 
 from solera.api.errors import InvalidValue
 from solera.api.scalars import parse_quantity
@@ -24,8 +25,7 @@ _QUANTITY_FIELDS = frozenset({"sizeLimit", "storage"})
 
 def fingerprint(manifest: Mapping[str, Any]) -> str:
     """16 hexadecimal digits that change with any part of a manifest."""
-    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 def stamped(manifest: dict[str, Any]) -> dict[str, Any]:

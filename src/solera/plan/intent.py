@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from solera.api.defaults import (
     ResolvedGuardrail,
@@ -120,9 +121,9 @@ def intent_of(resource: Mapping[str, Any]) -> Intent:
     for key in ("apiVersion", "kind"):
         if key in resource:
             read[key] = resource[key]
-    return _intent_of(json.dumps(read))
+    return _intent_of(orjson.dumps(read))
 
 
 @lru_cache(maxsize=1024)
-def _intent_of(text: str) -> Intent:
-    return read_intent(parse(json.loads(text)))
+def _intent_of(text: bytes) -> Intent:
+    return read_intent(parse(orjson.loads(text)))

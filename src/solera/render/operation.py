@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from datetime import timedelta
 
@@ -22,19 +21,19 @@ def overlay(template: Manifest, resolved: ResolvedVersion) -> Manifest:
     Requests in flight always have ``drainTimeout``: an engine that ends them itself gets it after SIGTERM, for any other the pod waits
     so long before SIGTERM.
     """
-    out = copy.deepcopy(template)
-    annotations, spec = out["metadata"]["annotations"], out["spec"]
-    container = spec["containers"][0]
-    annotations |= {
+    # New is only what changes: the rest is shared with ``template``, which nobody may change.
+    first, *others = template["spec"]["containers"]
+    container, spec = dict(first), dict(template["spec"])
+    spec["containers"] = [container, *others]
+    annotations = template["metadata"]["annotations"] | {
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(container["ports"][0]["containerPort"]),
         "prometheus.io/path": "/metrics",
     }
     _place(spec, container, resolved)
     _identify(spec, container, resolved)
-    container["startupProbe"]["failureThreshold"] = max(
-        math.ceil(resolved.startup_timeout.total_seconds() / container["startupProbe"]["periodSeconds"]), 1
-    )
+    tries = math.ceil(resolved.startup_timeout.total_seconds() / first["startupProbe"]["periodSeconds"])
+    container["startupProbe"] = {**first["startupProbe"], "failureThreshold": max(tries, 1)}
     drain = seconds(resolved.drain_timeout)
     by_itself = drains_by_itself(annotations["solera.dev/engine"], annotations.get("solera.dev/engine-version"))
     sleep = ENDPOINT_REMOVAL_SECONDS + (0 if by_itself else drain)
@@ -42,7 +41,7 @@ def overlay(template: Manifest, resolved: ResolvedVersion) -> Manifest:
     if "args" in container:
         container["args"] = with_shutdown_timeout(container["args"], drain)
     spec["terminationGracePeriodSeconds"] = sleep + (drain if by_itself else 0) + MARGIN_SECONDS
-    return out
+    return {**template, "metadata": {**template["metadata"], "annotations": annotations}, "spec": spec}
 
 
 def seconds(value: timedelta) -> int:
@@ -52,7 +51,7 @@ def seconds(value: timedelta) -> int:
 
 def _place(spec: Manifest, container: Manifest, resolved: ResolvedVersion) -> None:
     """Requests for processor and memory, and the nodes that are good enough."""
-    resources = container.setdefault("resources", {})
+    resources = container.get("resources", {})
     accelerators = {name for name in resources.get("limits", {}) if "/" in name}
     requests = {name: amount for name, amount in resources.get("requests", {}).items() if name in accelerators}
     limits = {name: amount for name, amount in resources.get("limits", {}).items() if name in accelerators}
