@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from operator import mul
 
+from solera.stats.arguments import count, open_interval, positive
+
 RATIOS = (1.25, 1.5, 2.0, 3.0, 5.0)
 """The alternatives, as multiples of the ratio under test; equal weights."""
 
@@ -57,6 +59,43 @@ def log_mean(log_values: Sequence[float]) -> float:
     """Logarithm of the mean of the exponentials: the mixture of equal weights."""
     top = max(log_values)
     return top + math.log(sum(math.exp(value - top) for value in log_values) / len(log_values))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Failures of both arms while the candidate's ``share`` of all requests (0 < share < 1) was in force, as counts."""
+
+    share: float
+    candidate_failures: int
+    stable_failures: int
+
+    def __post_init__(self) -> None:
+        open_interval("share", self.share)
+        count("candidate_failures", self.candidate_failures)
+        count("stable_failures", self.stable_failures)
+
+
+def log_e_of_steps(steps: Iterable[Step], null_ratio: float = 1.0) -> float:
+    """Log e-value of "the ratio is above ``null_ratio``" where only the shares in force are known, not how many requests each arm had.
+
+    The same mixture as ``RatioProfile.log_e_above``. Holds when each request is given to the candidate with the chance ``share``, whatever
+    came before and whatever the request is; a gateway that starts its schedule anew at each reload does not, so prefer counts.
+
+    Raises:
+        ArgumentError: ``null_ratio`` is not positive and finite.
+    """
+    positive("null_ratio", null_ratio)
+    seen = tuple(steps)
+    nulls = math.fsum(_log_likelihood_of(s.share, s.candidate_failures, s.stable_failures, null_ratio) for s in seen)
+    return log_mean(
+        [
+            math.fsum(
+                _log_likelihood_of(s.share, s.candidate_failures, s.stable_failures, null_ratio * k) for s in seen
+            )
+            - nulls
+            for k in RATIOS
+        ]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +154,9 @@ def _coefficients(ratio: float) -> tuple[float, ...]:
 def _log_likelihood(interval: Interval, ratio: float) -> float:
     """f_c·ln q + f_s·ln(1 - q), less what it would be at ratio 1: sizes stay those of the evidence, not of the counts."""
     share = interval.candidate / (interval.candidate + interval.stable)
+    return _log_likelihood_of(share, interval.candidate_failures, interval.stable_failures, ratio)
+
+
+def _log_likelihood_of(share: float, candidate_failures: int, stable_failures: int, ratio: float) -> float:
     total = math.log1p(share * (ratio - 1))
-    failures = interval.candidate_failures + interval.stable_failures
-    return interval.candidate_failures * math.log(ratio) - failures * total
+    return candidate_failures * math.log(ratio) - (candidate_failures + stable_failures) * total

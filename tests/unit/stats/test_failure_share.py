@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from solera.stats.failure_share import HIGHEST, LOWEST, RATIOS, Interval, RatioProfile, log_mean, log_wealth
+from solera.stats.arguments import ArgumentError
+from solera.stats.failure_share import (
+    HIGHEST,
+    LOWEST,
+    RATIOS,
+    Interval,
+    RatioProfile,
+    Step,
+    log_e_of_steps,
+    log_mean,
+    log_wealth,
+)
 
 intervals = st.builds(
     lambda c, s, f, g: Interval(c, int(c * f), s, int(s * g)),
@@ -40,6 +51,8 @@ def test_reference_numbers(steps: list[tuple[float, int, int]], value: float) ->
     seen = [Interval(int(1000 * w), candidate, int(1000 * (1 - w)), stable) for w, stable, candidate in steps]
     assert math.exp(log_mean([log_wealth(seen, ratio, 1.0) for ratio in RATIOS])) == pytest.approx(value, abs=1e-5)
     assert math.exp(profile(seen).log_e_above(1.0)) == pytest.approx(value, abs=1e-5)
+    in_force = [Step(share, candidate, stable) for share, stable, candidate in steps]
+    assert math.exp(log_e_of_steps(in_force)) == pytest.approx(value, abs=1e-5)
 
 
 @given(st.lists(intervals, max_size=8), st.floats(1, 300))
@@ -75,6 +88,43 @@ def test_no_interval_can_be_expected_to_add_wealth_while_the_ratio_is_kept(
         for f, g in product(range(candidate + 1), range(stable + 1))
     )
     assert expected <= 1 + 1e-9
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.05, 1), st.floats(0.5, 5), st.floats(0, 1))
+def test_with_the_share_in_force_no_request_can_be_expected_to_add_evidence(
+    share: float, stable: float, null: float, fraction: float
+) -> None:
+    """Exact, for one request that goes to either arm by chance and fails there by chance, at any failure rates that keep the ratio."""
+    candidate = min(1.0, null * stable) * fraction
+    of_candidate, of_stable = share * candidate, (1 - share) * stable
+    expected = (
+        (1 - of_candidate - of_stable)
+        + of_candidate * math.exp(log_e_of_steps([Step(share, 1, 0)], null))
+        + of_stable * math.exp(log_e_of_steps([Step(share, 0, 1)], null))
+    )
+    assert expected <= 1 + 1e-9
+
+
+def test_a_billion_failures_at_the_share_in_force_do_not_overflow() -> None:
+    assert log_e_of_steps([Step(0.05, 5 * 10**7, 95 * 10**7)]) < 0
+    assert 1e5 < log_e_of_steps([Step(0.05, 9 * 10**7, 91 * 10**7)]) < math.inf
+    assert log_e_of_steps([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "argument"),
+    [
+        ((0, 1, 1), "share"),
+        ((1, 1, 1), "share"),
+        ((0.5, -1, 1), "candidate_failures"),
+        ((0.5, 1, 0.5), "stable_failures"),
+    ],
+)
+def test_a_step_of_other_numbers_is_refused_by_name(values: tuple[float, int, int], argument: str) -> None:
+    with pytest.raises(ArgumentError, match=f"{argument} must be"):
+        Step(*values)
+    with pytest.raises(ArgumentError, match="null_ratio must be"):
+        log_e_of_steps([], 0)
 
 
 def test_with_equal_arms_and_20_looks_it_errs_as_seldom_as_computed() -> None:
