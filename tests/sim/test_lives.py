@@ -321,3 +321,23 @@ def test_a_crash_at_any_single_write_changes_nothing_in_the_end(after: bool) -> 
         assert world.crashes == 1 or write > world.counter
         assert [w for _, _, w in world.steps_seen] == steps, f"killed at write {write}"
         assert world.lost == 0
+
+
+@pytest.mark.parametrize("how", ["replaced", "promoted"])
+def test_a_drain_begins_when_the_gateway_has_taken_the_weight_away(how: str) -> None:
+    steps = [
+        {"weight": 50, "minDuration": "9s", "minRequests": 0},
+        {"weight": 100, "minDuration": "0s", "minRequests": 0},
+    ]
+    world = serving(steps=steps, guardrails=[], keepPrevious="0s")
+    world.edit(serve="v2")
+    world.until(lambda w: w.weights().get("v2", 0) == 50)
+    world.run(2)
+    world.route_delay = 15
+    if how == "replaced":
+        world.edit(serve="v4")
+    leaving = "v2" if how == "replaced" else "v1"
+    world.until(lambda w: leaving not in w.weights())
+    taken_over = world.route_ready_at
+    world.until(lambda w: leaving not in w.running())
+    assert world.now >= taken_over + timedelta(seconds=20)

@@ -155,7 +155,7 @@ def promote_candidate(s: Situation) -> Decision | None:
         memory,
         stable=candidate,
         candidate=None,
-        previous=Previous(stable, s.progress.since, until),
+        previous=Previous(stable, s.in_force_since(s.progress), until),
         rejected=tuple(r for r in memory.rejected if r.hash != candidate.hash),
     )
     message = f"{candidate.version} carries all traffic; {stable.version} stays warm until {format_time(until)}"

@@ -112,7 +112,7 @@ class Situation:
         return step_gate(
             self.steps,
             index,
-            rollout.clock(self._in_force_since(self.progress)),
+            rollout.clock(self.in_force_since(self.progress)),
             self.now,
             index in rollout.approved,
             self.step_evidence,
@@ -133,7 +133,7 @@ class Situation:
         answers = [g.name for g in self.intent.guardrails if g.metric in EVENTS_ARE_ANSWERS]
         return silence(ledger, answers, self.live.get(ref.revision, 0), progress.since)
 
-    def _in_force_since(self, progress: Progress) -> datetime:
+    def in_force_since(self, progress: Progress) -> datetime:
         """From when the step's weight was shared out: a gateway that takes over late must not make a step shorter."""
         ledger = self.observation.ledger
         if ledger is None or ledger.step != progress.step or ledger.step_since is None:

@@ -54,7 +54,9 @@ def keep_up(s: Situation) -> Memory:
 def _look(s: Situation, draining: Draining) -> Draining:
     if draining.ref.revision in s.live:
         return replace(draining, since=None)
-    return draining if draining.since is not None else replace(draining, since=s.now)
+    # Until the gateway has taken the route over, requests still arrive: none of that time is theirs to finish in.
+    shared_out = s.observation.route is None or s.route_in_force
+    return draining if draining.since is not None or not shared_out else replace(draining, since=s.now)
 
 
 def _with_orphans(s: Situation) -> Memory:
