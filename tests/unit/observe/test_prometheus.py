@@ -296,4 +296,4 @@ def test_the_client_names_what_the_system_says():
     begin = time.monotonic()
     with pytest.raises(Unreachable, match=r"Prometheus prod: .*Connection refused"):
         connect("prod", "http://127.0.0.1:1", timeout=0.5, max_bytes=1000)("up")
-    assert time.monotonic() - begin < 1  # the library's own retries would take six seconds
+    assert time.monotonic() - begin < 4  # the library's own retries would take six seconds
