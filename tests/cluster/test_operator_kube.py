@@ -16,6 +16,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from cluster.conftest import Kube as Kubectl
 from cluster.operator_process import until
+from solera.apply.actions import ABSENT
 from solera.apply.events import event_manifest
 from solera.apply.kube import Kube, KubeClient
 from solera.errors import Conflict, Forbidden, Gone, Invalid, KubeError, NotFound
@@ -97,6 +98,26 @@ async def test_what_was_applied_and_is_left_out_is_removed_and_what_others_wrote
     live = await side.kube.apply(wanted)
     assert live["metadata"]["annotations"] == {"ours": "1"}
     assert live["metadata"]["labels"] == {LABEL: "chat"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "api_version", "fields"),
+    [
+        ("Service", "v1", {"spec": {"ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 80}]}}),
+        ("ControllerRevision", "apps/v1", {"revision": 1, "data": {"a": "1"}}),
+        ("HTTPRoute", "gateway.networking.k8s.io/v1", {"spec": {"parentRefs": [{"name": "inference"}]}}),
+    ],
+)
+async def test_an_apply_that_means_absent_creates_and_never_updates(
+    side: Side, kind: str, api_version: str, fields: Object
+) -> None:
+    name = f"absent-{kind.lower()}"
+    manifest = side.manifest(kind, api_version, name, **fields)
+    made = await side.kube.apply(manifest, resource_version=ABSENT)
+    assert made["metadata"]["resourceVersion"] != ABSENT
+    with pytest.raises(Conflict):
+        await side.kube.apply(manifest, resource_version=ABSENT)
+    assert (await side.kube.get(kind, side.namespace, name))["metadata"]["uid"] == made["metadata"]["uid"]
 
 
 async def test_a_version_guards_an_update_but_not_a_creation(side: Side) -> None:

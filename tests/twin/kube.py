@@ -61,7 +61,7 @@ class MemoryKube:
     unserved: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._version = 0
+        self._version = 1  # as in etcd, where the first revision belongs to no object
         self._uids = itertools.count(1)
         self._applied: dict[tuple[Ref, str], Manifest] = {}
         self._events: list[tuple[int, str, Manifest]] = []

@@ -1,7 +1,8 @@
 """Runs the actions of a plan, in order, and looks again before whatever cannot be taken back.
 
-The store may be seconds old. A create is therefore preceded by live looks for the owner and for an object of that name, an update names
-the uid that it means, and a deletion is preceded by live looks at the owner and at the route.
+The store may be seconds old. A create is therefore refused by the apiserver where an object of that name is, and is preceded by a live look
+for the owner when a child of it has vanished; an update names the uid that it means; a deletion is preceded by live looks at the owner
+and at the route.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ Manifest = dict[str, Any]
 Children = Mapping[tuple[str, str], Manifest]
 """(kind, name) -> the child as observed."""
 
+ABSENT = "1"
+"""A resource version that no object has, since a store's first revision belongs to no object. An apply that names it creates or is refused
+with 409; without one it would be an update of whatever carries the name (seen on Kubernetes 1.36; tests/cluster holds it to that)."""
+
 log = logging.getLogger(__name__)
 
 
 class Writes(Protocol):
-    """Where it is remembered that the store does not know a write yet; ``solera.observe.store.Store`` is one."""
+    """Where it is remembered what the store does not know, or what it makes doubtful; ``solera.observe.store.Store`` is one."""
 
     def upsert(self, kind: str, obj: Manifest) -> None:
         """An object was seen live."""
@@ -44,6 +49,12 @@ class Writes(Protocol):
 
     def deleted(self, key: Key, kind: str, namespace: str, name: str, uid: str) -> None:
         """The apiserver accepted a deletion of ours."""
+
+    def doubtful(self, key: Key) -> bool:
+        """Whether a child vanished that was not deleted here, since the owner was last seen alive."""
+
+    def alive(self, key: Key) -> None:
+        """The owner was seen alive."""
 
 
 @dataclass(slots=True)
@@ -105,26 +116,44 @@ class Executor:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         known = children.get((kind, name))
         if known is None:
-            # A child may have gone because its owner has: the garbage collector can be faster than the news of the owner's end.
-            await of.lives()
-            known = await self._live(kind, owner.namespace, name)
-            if known is not None and not _ours(known, manifest):
-                raise NameTaken(controlled_by(known))
-            if known is not None and kind == HTTP_ROUTE.kind:
-                # A weight must never be decided without the route that is in force.
-                self.writes.upsert(kind, known)
-                raise Conflict(
-                    f"apply {kind} {owner.namespace}/{name}", "it exists, and was not known when this was decided"
-                )
-            if known is not None and kind == PERSISTENT_VOLUME_CLAIM.kind:
-                return  # a claim is made once: the apiserver refuses nearly every change of one
-        if known is not None:
-            # With a uid the apiserver refuses to create anew what was deleted meanwhile.
-            manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": known["metadata"]["uid"]}}
+            known = await self._create(of, manifest)
+            if known is None or kind == PERSISTENT_VOLUME_CLAIM.kind:
+                return  # made; or a claim, which is made once: the apiserver refuses nearly every change of one
+        # With a uid the apiserver refuses to create anew what was deleted meanwhile.
+        manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": known["metadata"]["uid"]}}
         if scales_to_zero(manifest, known):
             await of.lives()
         live = await self.kube.apply(manifest, resource_version=action.resource_version)
         self.writes.wrote((owner.namespace, owner.name), live)
+
+    async def _create(self, of: _Owner, manifest: Manifest) -> Manifest | None:
+        """Make an object that is not known. Returns None, or the one of ours that is there already."""
+        owner = of.owner
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        key = (owner.namespace, owner.name)
+        # A child may have vanished because its owner has: the garbage collector can be faster than the news of the owner's end. What is
+        # made for an owner that is gone is collected, but not what has no owner on purpose.
+        if controller_uid(manifest) is None or self.writes.doubtful(key):
+            await of.lives()
+            self.writes.alive(key)
+        try:
+            self.writes.wrote(key, await self.kube.apply(manifest, resource_version=ABSENT))
+        except Conflict:
+            known = await self._live(kind, owner.namespace, name)
+            if known is None:
+                raise
+        else:
+            return None
+        if not _ours(known, manifest):
+            raise NameTaken(controlled_by(known))
+        if kind == HTTP_ROUTE.kind:
+            # A weight must never be decided without the route that is in force.
+            self.writes.upsert(kind, known)
+            raise Conflict(
+                f"apply {kind} {owner.namespace}/{name}", "it exists, and was not known when this was decided"
+            )
+        await of.lives()
+        return known
 
     async def _delete(self, of: _Owner, action: Delete) -> None:
         owner = of.owner

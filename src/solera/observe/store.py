@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from solera.kinds import CHILDREN, LABEL_LLMDEPLOYMENT, LLM_DEPLOYMENT, Key
+from solera.kinds import CHILDREN, ENDPOINT_SLICE, LABEL_LLMDEPLOYMENT, LLM_DEPLOYMENT, POD, Key
 from solera.observe.claims import Claims
 
 Manifest = dict[str, Any]
@@ -20,6 +20,7 @@ FAIL_OPEN = 10.0
 """Seconds after which a write of our own that was never heard of no longer holds a decision up."""
 
 _WATCHED = {LLM_DEPLOYMENT.kind, *(r.kind for r in CHILDREN)}
+_MADE_HERE = {r.kind for r in CHILDREN} - {POD.kind, ENDPOINT_SLICE.kind}
 
 
 class Store:
@@ -36,6 +37,7 @@ class Store:
         self._children: dict[Key, dict[str, dict[str, Manifest]]] = {}
         self._claims = Claims()
         self._pending: dict[Key, dict[Ref, tuple[Manifest | None, str, float]]] = {}
+        self._doubtful: set[Key] = set()
 
     def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """The object as last heard of; None when there is none."""
@@ -102,6 +104,14 @@ class Store:
         if kind in _WATCHED:
             self._pending.setdefault(key, {})[kind, namespace, name] = (None, uid, self._clock() + FAIL_OPEN)
 
+    def doubtful(self, key: Key) -> bool:
+        """True when a child vanished that was not deleted here: perhaps the garbage collector was faster than the news of the owner's end."""
+        return key in self._doubtful
+
+    def alive(self, key: Key) -> None:
+        """The LLMDeployment was seen live: whatever vanished did not go with it."""
+        self._doubtful.discard(key)
+
     def behind(self, key: Key) -> bool:
         """True while the store is older than the last write made for ``key``. Fails open after ``FAIL_OPEN`` seconds."""
         pending = self._pending.get(key)
@@ -144,10 +154,16 @@ class Store:
     def _drop(self, kind: str, ref: Key, *, gone: bool = True) -> set[Key]:
         old = self._objects.get(kind, {}).pop(ref, None)
         owner = owner_key(kind, old) if old is not None else None
-        if owner is None:
+        if old is None or owner is None:
             return set()
         if kind == LLM_DEPLOYMENT.kind:
+            if gone:
+                self._doubtful.discard(owner)
             return {owner} | (self._claims.drop(ref) if gone else set())
+        if gone and kind in _MADE_HERE and owner in self._objects.get(LLM_DEPLOYMENT.kind, {}):
+            written, deleted, _ = self._pending.get(owner, {}).get((kind, *ref), (None, "", 0.0))
+            if written is not None or deleted != _meta(old).get("uid"):
+                self._doubtful.add(owner)
         by_kind = self._children.get(owner, {})
         by_kind.get(kind, {}).pop(ref[1], None)
         if not by_kind.get(kind):

@@ -20,6 +20,13 @@ class Writes:
 
     def __init__(self) -> None:
         self.seen: list[tuple[Any, ...]] = []
+        self.doubt = False
+
+    def doubtful(self, _key: Any) -> bool:
+        return self.doubt
+
+    def alive(self, _key: Any) -> None:
+        self.doubt = False
 
     def upsert(self, kind: str, obj: dict[str, Any]) -> None:
         self.seen.append(("upsert", kind, obj["metadata"]["name"]))
@@ -49,7 +56,7 @@ def executor(kube: MemoryKube, writes: Writes) -> Executor:
 
 
 def wanted(kind: str = "Deployment", name: str = REVISION, **spec: Any) -> dict[str, Any]:
-    out = child(kind, name, api_version="v1" if kind == "Service" else "apps/v1", spec=spec)
+    out = child(kind, name, api_version="apps/v1" if kind == "Deployment" else "v1", spec=spec)
     del out["metadata"]["uid"], out["metadata"]["resourceVersion"]
     return out
 
@@ -66,14 +73,21 @@ def deletion(live: dict[str, Any], unrouted: str | None = None) -> Delete:
     return Delete(live["kind"], meta["name"], meta["uid"], meta["resourceVersion"], "drained", unrouted)
 
 
-async def test_a_missing_child_is_created_after_a_live_look(
-    kube: MemoryKube, executor: Executor, writes: Writes
-) -> None:
+async def test_a_missing_child_is_created_by_one_request(kube: MemoryKube, executor: Executor, writes: Writes) -> None:
     assert await executor.run(observed(), [Apply(wanted(replicas=1), "create")]) == 1
-    assert kube.reads == [("get", "LLMDeployment", NAME), ("get", "Deployment", REVISION)]
+    assert kube.reads == []
     live = kube.objects["Deployment", NAMESPACE, REVISION]
     assert live["spec"] == {"replicas": 1}
     assert writes.seen == [("wrote", KEY, "Deployment", live["metadata"]["resourceVersion"])]
+
+
+async def test_the_owner_is_looked_at_once_when_one_of_its_children_vanished(
+    kube: MemoryKube, executor: Executor, writes: Writes
+) -> None:
+    writes.doubt = True
+    for name in ("Deployment", "Service"):
+        await executor.run(observed(), [Apply(wanted(name), "create")])
+    assert kube.reads == [("get", "LLMDeployment", NAME)]
 
 
 @pytest.mark.parametrize(
@@ -204,9 +218,9 @@ async def test_what_is_gone_already_counts_as_deleted(kube: MemoryKube, executor
 
 
 @pytest.mark.parametrize("owner", ["gone", "being deleted", "another uid"])
-@pytest.mark.parametrize("action", ["delete", "scale to zero", "create"])
-async def test_nothing_is_destroyed_or_created_for_an_owner_that_is_not_there_any_more(
-    kube: MemoryKube, executor: Executor, owner: str, action: str
+@pytest.mark.parametrize("action", ["delete", "scale to zero", "make again", "claim"])
+async def test_nothing_is_destroyed_or_made_again_for_an_owner_that_is_not_there_any_more(
+    kube: MemoryKube, executor: Executor, writes: Writes, owner: str, action: str
 ) -> None:
     live = kube.put(child("Deployment", REVISION, spec={"replicas": 2}))
     kube.remove("LLMDeployment", NAMESPACE, NAME, collect=False)
@@ -216,8 +230,12 @@ async def test_nothing_is_destroyed_or_created_for_an_owner_that_is_not_there_an
         gone = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
         kube.edit("LLMDeployment", NAMESPACE, NAME, lambda o: o["metadata"].update(gone))
     todo = deletion(live) if action == "delete" else Apply(wanted(replicas=0), "scale")
-    if action == "create":
+    if action == "make again":  # it vanished, perhaps with the owner
+        writes.doubt = True
         todo = Apply(wanted("Service"), "create")
+    if action == "claim":  # what has no owner is never collected
+        claim = child("PersistentVolumeClaim", "chat-v1-cache", api_version="v1", owner=None)
+        todo = Apply({**claim, "metadata": {k: v for k, v in claim["metadata"].items() if k != "uid"}}, "create")
     with pytest.raises(NotSafe, match="gone or being deleted"):
         await executor.run(observed(deployment=live), [todo])
     assert kube.objects["Deployment", NAMESPACE, REVISION]["spec"] == {"replicas": 2}

@@ -261,3 +261,43 @@ def test_the_name_alone_is_enough_for_the_own_key(store: Store, woken: list[Any]
     store.upsert("LLMDeployment", llmdeployment())
     assert woken == [(NAMESPACE, NAME)]
     assert store.keys() == (KEY,)
+
+
+def test_a_child_that_vanished_makes_its_owner_doubtful_until_that_is_seen_alive(store: Store) -> None:
+    store.upsert("LLMDeployment", llmdeployment(version="1"))
+    seen = deployment(version="2")
+    store.upsert("Deployment", seen)
+    assert not store.doubtful(KEY)
+    store.remove("Deployment", seen)
+    assert store.doubtful(KEY)
+    store.upsert("LLMDeployment", llmdeployment(version="3"))
+    assert store.doubtful(KEY), "that may have been before"
+    store.alive(KEY)
+    assert not store.doubtful(KEY)
+
+
+def test_a_child_that_a_list_lacks_makes_its_owner_doubtful(store: Store) -> None:
+    store.upsert("LLMDeployment", llmdeployment(version="1"))
+    store.upsert("Deployment", deployment(version="2"))
+    store.replace("Deployment", [])
+    assert store.doubtful(KEY)
+
+
+def test_what_was_deleted_here_and_what_others_make_says_nothing_about_the_owner(store: Store) -> None:
+    store.upsert("LLMDeployment", llmdeployment(version="1"))
+    seen, pod = deployment(version="2"), child("Pod", "chat-v1-abcdefgh-x", api_version="v1", version="3")
+    for obj in (seen, pod):
+        store.upsert(obj["kind"], obj)
+    store.deleted(KEY, "Deployment", NAMESPACE, "chat-v1-abcdefgh", seen["metadata"]["uid"])
+    for obj in (seen, pod):
+        store.remove(obj["kind"], obj)
+    assert not store.doubtful(KEY)
+
+
+def test_an_owner_that_is_gone_is_not_kept_in_mind(store: Store) -> None:
+    owner, seen = llmdeployment(version="1"), deployment(version="2")
+    store.upsert("LLMDeployment", owner)
+    store.upsert("Deployment", seen)
+    store.remove("LLMDeployment", owner)
+    store.remove("Deployment", seen)
+    assert not store.doubtful(KEY)
