@@ -13,8 +13,10 @@ Symbols, all dimensionless: s = sum of centred observations, v = their accumulat
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 
+from solera.stats.arguments import closed_interval, count, finite, positive
 from solera.stats.special import log_beta, log_incomplete_beta
 
 _ROUNDS = 200
@@ -122,8 +124,14 @@ def asymptotic_half_width(sd: float, n: int, alpha: float, *, n_opt: float) -> f
 
     With w = (-2 ln alpha + ln(1 - 2 ln alpha))/n_opt: sd·√(2(n·w + 1)/(n²·w) · ln(√(n·w + 1)/alpha)). Tightest after ``n_opt`` observations.
     The error probability tends to ``alpha`` as the first look moves out; it is no guarantee for few observations.
+
+    Raises:
+        ValueError: fewer than one observation, a negative ``sd``, an ``alpha`` that is no probability, or an ``n_opt`` that is not positive.
     """
     _check("alpha", alpha, 0, 1)
+    count("n", n, 1)
+    positive("n_opt", n_opt)
+    closed_interval("sd", sd, 0, sys.float_info.max)
     rho2 = (-2 * math.log(alpha) + math.log1p(-2 * math.log(alpha))) / n_opt
     grown = n * rho2 + 1
     return sd * math.sqrt(2 * grown / (n * n * rho2) * math.log(math.sqrt(grown) / alpha))
@@ -135,7 +143,14 @@ def msprt_log_wealth(n: int, difference: float, *, variance: float, prior_varian
     With V = ``variance`` (known, per arm), W = ``prior_variance`` (of the difference, under the alternative) and D = 2V + nW:
     √(2V/D) · exp(n²·W·(difference - null)²/(4V·D)). Exact for normal observations; a p-value that holds at any time is
     min(1, 1/largest ratio so far).
+
+    Raises:
+        ValueError: a count, variance or difference that is not finite, or a variance that is not positive.
     """
+    count("n", n)
+    finite("difference", difference)
+    positive("variance", variance)
+    positive("prior_variance", prior_variance)
     doubled = 2 * variance
     spread = doubled + n * prior_variance
     exponent = n * n * prior_variance * (difference - null) ** 2 / (2 * doubled * spread)

@@ -136,10 +136,22 @@ def test_with_equal_arms_and_20_looks_it_errs_as_seldom_as_computed() -> None:
     assert wrong / runs == pytest.approx(0.012, abs=0.015)
 
 
-def test_it_finds_a_candidate_that_fails_twice_as_often() -> None:
-    rng = random.Random(6)
-    found = sum(crosses(rng, candidate=0.10, stable=0.05, null=1.0, level=math.log(20)) for _ in range(200))
-    assert found / 200 == pytest.approx(0.94, abs=0.06)
+@pytest.mark.parametrize(("share", "published"), [(0.08, 0.53), (0.10, 0.94), (0.15, 1.00)])
+def test_it_finds_a_candidate_that_fails_more_often_than_5_percent(share: float, published: float) -> None:
+    rng, runs = random.Random(6), 200
+    found = sum(crosses(rng, candidate=share, stable=0.05, null=1.0, level=math.log(20)) for _ in range(runs))
+    assert binom.ppf(1e-3, runs, published - 0.005) <= found <= binom.ppf(1 - 1e-3, runs, min(1, published + 0.005))
+
+
+@pytest.mark.parametrize(("share", "published"), [(0.5, 482), (0.05, 2368)])
+def test_so_many_failures_it_takes_at_best_to_show_that_equal_arms_keep_a_ratio_of_1_25(
+    share: float, published: int
+) -> None:
+    """With the true ratio as the only alternative; the mixture pays for not knowing it."""
+    thousand = Interval(int(1e6 * share), int(1000 * share), int(1e6 * (1 - share)), int(1000 * (1 - share)))
+    assert round(1000 * math.log(20) / log_wealth([thousand], 1.0, 1.25)) == published
+    many = Interval(int(1e6 * share), int(published * share), int(1e6 * (1 - share)), int(published * (1 - share)))
+    assert profile([many]).log_e_below(1.25) < math.log(20)
 
 
 def test_a_common_incident_is_not_held_against_the_candidate() -> None:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, ttest_rel
+from statsmodels.regression.linear_model import OLS
 
 from solera.stats.arguments import ArgumentError
 from solera.stats.paired import items_needed, paired_difference
@@ -40,6 +40,7 @@ def test_so_many_items_find_the_difference_as_often_as_promised() -> None:
     assert binom.ppf(1e-6, runs, 0.78) <= found.sum() <= binom.ppf(1 - 1e-6, runs, 0.83)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=50))
 def test_without_clusters_it_is_the_paired_t_test(pairs: list[tuple[float, float]]) -> None:
     old, new = [p[0] for p in pairs], [p[1] for p in pairs]
@@ -63,7 +64,7 @@ def test_with_clusters_it_is_the_regression_with_robust_errors(seed: int, groups
     old = rng.uniform(size=len(names))
     new = old + shift[names] + rng.normal(0, 0.1, len(names))
     found = paired_difference(list(old), list(new), list(names))
-    fitted = sm.OLS(new - old, np.ones(len(names))).fit(cov_type="cluster", cov_kwds={"groups": names}, use_t=True)
+    fitted = OLS(new - old, np.ones(len(names))).fit(cov_type="cluster", cov_kwds={"groups": names}, use_t=True)
     assert found.clusters == groups
     assert found.mean == pytest.approx(fitted.params[0], abs=1e-12)
     assert found.error == pytest.approx(fitted.bse[0], rel=1e-9)

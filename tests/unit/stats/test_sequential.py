@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 
 import pytest
 from scipy.stats import binom
@@ -91,6 +92,30 @@ def test_more_successes_than_trials_are_refused(successes: int, trials: int) -> 
 def test_a_risk_that_is_no_probability_is_refused(alpha: float) -> None:
     with pytest.raises(ValueError, match="alpha must lie between"):
         normal_mixture_bound(100, alpha, v_opt=100)
+
+
+@pytest.mark.parametrize(
+    ("use", "argument"),
+    [
+        (lambda: asymptotic_half_width(1, 0, 0.05, n_opt=500), "n"),
+        (lambda: asymptotic_half_width(-1, 10, 0.05, n_opt=500), "sd"),
+        (lambda: asymptotic_half_width(math.nan, 10, 0.05, n_opt=500), "sd"),
+        (lambda: asymptotic_half_width(1, 10, 0.05, n_opt=0), "n_opt"),
+        (lambda: msprt_log_wealth(-1, 0.1, variance=1, prior_variance=1), "n"),
+        (lambda: msprt_log_wealth(10, math.nan, variance=1, prior_variance=1), "difference"),
+        (lambda: msprt_log_wealth(10, 0.1, variance=0, prior_variance=1), "variance"),
+        (lambda: msprt_log_wealth(10, 0.1, variance=1, prior_variance=math.inf), "prior_variance"),
+    ],
+)
+def test_a_mean_of_nothing_is_refused_by_name(use: Callable[[], object], argument: str) -> None:
+    with pytest.raises(ValueError, match=f"{argument} must be"):
+        use()
+
+
+def test_a_billion_observations_neither_overflow_nor_vanish() -> None:
+    assert 0 < asymptotic_half_width(1, 10**9, 0.05, n_opt=500) < 1e-3
+    assert 1e6 < msprt_log_wealth(10**9, 0.1, variance=1, prior_variance=0.01) < math.inf
+    assert normal_mixture_bound(1e9, 0.05, v_opt=100) / 1e9 < 1e-3
 
 
 def test_the_normal_bound_is_crossed_at_any_look_no_more_often_than_promised() -> None:
