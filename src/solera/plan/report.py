@@ -12,11 +12,11 @@ from solera.api.scalars import format_percent, format_time, parse_time
 from solera.api.spec import OnRetirement
 from solera.api.status import State
 from solera.plan.lifecycle import phase
-from solera.plan.memory import rollout_to_status, to_status, tombstone_to_status
+from solera.plan.memory import Memory, from_status, rollout_to_status, to_status, tombstone_to_status
 from solera.plan.outlook import Outlook
 from solera.plan.policies import rejection
 from solera.plan.situation import Situation
-from solera.plan.traffic import refusal, route_accepted
+from solera.plan.traffic import live_weights, refusal, route_accepted
 from solera.plan.types import Observation
 from solera.plan.verdict import GuardrailVerdict
 
@@ -34,7 +34,7 @@ def compose(s: Situation, outlook: Outlook) -> dict[str, Any]:
         "effectiveVersion": s.effective,
         **to_status(memory),
         "weight": s.live.get(memory.candidate.revision, 0) if memory.candidate else 0,
-        "weights": _weights(s),
+        "weights": _weights(s.observation, memory),
         "next": outlook.next,
         "versions": list(_versions(s)),
         "conditions": settle(
@@ -69,18 +69,26 @@ def compose_invalid(observation: Observation, error: FieldError, reason: str = "
     conditions = settle(old.get("conditions") or (), [*findings, *kept], observation.now, generation)
     old.pop("nextAt", None)  # what was to come does not come now
     upcoming = f"nothing until {error.path or 'this'} is mended"
-    return {**old, "observedGeneration": generation, "next": upcoming, "conditions": conditions}
+    # The route is seen whatever the spec says: a write that was under way when it became unreadable is told, too.
+    carried = {key: value for key, value in old.items() if key not in {"weights", "weight"}}
+    memory = from_status(old)
+    if weights := _weights(observation, memory):
+        carried["weights"] = weights
+    if "weight" in old:
+        candidate = "" if memory.candidate is None else memory.candidate.revision
+        carried["weight"] = next((w["weight"] for w in weights if w["revision"] == candidate), 0)
+    return {**carried, "observedGeneration": generation, "next": upcoming, "conditions": conditions}
 
 
 def _old(observation: Observation) -> dict[str, Any]:
     return dict(observation.custom_resource.get("status") or {})
 
 
-def _weights(s: Situation) -> list[dict[str, Any]]:
-    known = s.memory.known()
+def _weights(observation: Observation, memory: Memory) -> list[dict[str, Any]]:
+    known = memory.known()
     out = []
-    for name, weight in sorted(s.live.items()):
-        seen = s.observation.revisions.get(name)
+    for name, weight in sorted(live_weights(observation.route).items()):
+        seen = observation.revisions.get(name)
         version = known[name].version if name in known else seen.version if seen else name
         out.append({"version": version, "revision": name, "weight": weight})
     return out
