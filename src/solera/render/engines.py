@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from solera.api.defaults import ResolvedVersion
 from solera.api.errors import InvalidSpec
 from solera.api.spec import EngineName
-from solera.render.arguments import refuse_reserved, spreads_over
+from solera.render.reserved import refuse_reserved, spreads_over
 
 MODEL_MOUNT = "/solera/model"
 """Where a claim named by ``pvc://`` is mounted, read-only."""

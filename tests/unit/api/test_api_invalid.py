@@ -9,6 +9,7 @@ import pytest
 from solera.api.documents import documents
 from solera.api.errors import InvalidValue
 from solera.api.manifest import check
+from solera.api.traffic import Metric
 from unit.api import invalid
 from unit.api.invalid import Wrong
 
@@ -81,3 +82,8 @@ def test_what_is_no_manifest() -> None:
         with pytest.raises(InvalidValue) as error:
             documents((invalid.FOLDER / f"{wrong.name}.yaml").read_text())
         assert str(error.value) == "\n".join(wrong.says)
+
+
+def test_the_choice_of_metrics_is_that_of_today() -> None:
+    said = next(wrong.says for wrong in invalid.of("apiserver") if wrong.name == "guardrail-of-unknown-metric")
+    assert ", ".join(f'"{metric.value}"' for metric in Metric) in "\n".join(said)

@@ -8,6 +8,7 @@ from lab.engines.simengine.vllm_metrics import Finished, VllmMetrics
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from solera.api.traffic import Metric
 from solera.observe import engines
 from solera.observe.exposition import parse, slower_than, started, total
 from solera.observe.metrics import GuardrailQuery, Unreadable
@@ -224,3 +225,8 @@ def test_totals_leave_out_what_is_not_chosen():
     assert total(found["c"]) == 5
     assert total(found["c"], lambda labels: labels["x"] == "2") == 3
     assert not math.isnan(total(found["none"]))
+
+
+@pytest.mark.parametrize("engine", engines.HISTOGRAMS)
+def test_every_metric_of_the_api_is_counted_for_every_engine_that_has_histograms(engine):
+    assert {"ErrorRate", *engines.HISTOGRAMS[engine]} == {metric.value for metric in Metric}

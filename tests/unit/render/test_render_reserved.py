@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from solera.api.errors import InvalidSpec
-from solera.render.arguments import flag_of
+from solera.render.reserved import flag_of
 from solera.render.pods import pod_template
 from unit.render.cases import resolved, vllm
 
