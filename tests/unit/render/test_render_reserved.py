@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from solera.api.errors import InvalidSpec
-from solera.render.reserved import flag_of
 from solera.render.pods import pod_template
+from solera.render.reserved import flag_of
 from unit.render.cases import resolved, vllm
 
 
