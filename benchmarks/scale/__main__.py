@@ -40,10 +40,11 @@ STAND_INS_PORT = 18090
 
 
 def operator() -> Program:
-    """With the configuration that the chart writes, but for the ports; logs as a pod's would be."""
+    """With the configuration that the chart writes, but for the ports; modules are compiled once, as in the image."""
     config = plane.solera_config() | {"metricsPort": stages.METRICS_PORT, "healthPort": stages.HEALTH_PORT}
     file = write(paths.ETC / "solera.yaml", yaml.safe_dump(config))
     env = {"KUBECONFIG": str(plane.kubeconfig(stages.USER)), "POD_NAME": "solera-0", "POD_NAMESPACE": plane.SYSTEM}
+    env |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(paths.HOME / "pycache")}
     program = os.environ.get("SOLERA_BENCH_OPERATOR", "-m solera.cli.main").split()
     argv = [sys.executable, *program, "operator", "run", "--config", str(file)]
     health = f"http://127.0.0.1:{stages.METRICS_PORT}/readyz"
