@@ -202,6 +202,6 @@ def _simplest(low: float, high: float, worse: float) -> tuple[int, int]:
     """The fraction with the smallest denominator between ``low`` and ``high``, both in (0, 1), low < high."""
     for per in range(max(2, math.floor(1 / high)), _FINEST):
         down = math.ceil(low * per)
-        if 0 < down < per and down <= high * per:
+        if down < per and down <= high * per:
             return down, per
     raise ArgumentError("worse", worse, "further from baseline, or both larger: the chart would have too many states")

@@ -37,6 +37,12 @@ def test_the_student_quantile_agrees_with_scipy(level: float, degrees: float) ->
     assert student_quantile(level, degrees) == pytest.approx(t.ppf(level, degrees), rel=1e-7, abs=1e-7)
 
 
+@pytest.mark.parametrize("degrees", [9e5, 1.1e6, 1e8])
+def test_the_step_to_the_nearly_normal_tail_is_not_to_be_seen(degrees: float) -> None:
+    for value in (0.5, 2, 5):
+        assert student_tail(value, degrees) == pytest.approx(t.sf(value, degrees), rel=1e-8)
+
+
 def test_student_with_one_degree_is_cauchy_far_out() -> None:
     assert student_quantile(1e-9, 1) == pytest.approx(-1 / (math.pi * 1e-9), rel=1e-6)
     assert student_tail(0, 5) == student_tail(0, 1e8) == 0.5

@@ -94,6 +94,17 @@ def test_a_split_that_drifts_within_the_tolerance_is_not_held_against_the_route(
     assert wrong <= binom.ppf(1 - 1e-6, runs, 0.1)
 
 
+@given(st.integers(0, 400), st.integers(0, 4000), st.floats(-1, 1))
+def test_no_request_can_be_expected_to_add_evidence_while_the_split_is_within_the_tolerance(
+    candidate: int, stable: int, where: float
+) -> None:
+    total, chance = candidate + stable, 0.05 + 0.01 * where
+    now = log_e_off(candidate, total, 0.05, 0.01)
+    after_one = math.exp(log_e_off(candidate + 1, total + 1, 0.05, 0.01) - now)
+    after_other = math.exp(log_e_off(candidate, total + 1, 0.05, 0.01) - now)
+    assert chance * after_one + (1 - chance) * after_other <= 1 + 1e-7
+
+
 @pytest.mark.parametrize(("share", "most"), [(0.10, 600), (0.25, 60), (0.0, 230)])
 def test_a_split_that_is_far_off_is_seen_soon(share: float, most: int) -> None:
     found = next(n for n in range(10, 5000, 10) if log_e_off(round(share * n), n, 0.05, 0.01) >= math.log(20))
