@@ -26,6 +26,7 @@ from solera.stats.arguments import ArgumentError, closed_interval, count, open_i
 _ROUNDING = 0.1
 _MOST_WORK = 300_000
 _FINEST = 100_000
+_FURTHER = "further from baseline (else the chart has too many states),"
 
 
 class _Stage(NamedTuple):
@@ -82,7 +83,10 @@ class BernoulliCusum:
         """
         closed_interval("share", share, 0, 1)
         open_interval("share", share, 0, 2)
-        _refuse_work(self)
+        if not _solvable(self):
+            raise ArgumentError(
+                "threshold", self.threshold, "smaller, or per and down: the chart has too many states to solve"
+            )
         solve = _by_single_steps if self.down == 1 else _by_elimination
         return 0.0 if self.alarm else solve(self, share)[self.value]
 
@@ -106,7 +110,10 @@ def design(baseline: float, worse: float, run_length: float) -> BernoulliCusum:
     down, per = _simplest(max(gamma - slack, (gamma + baseline) / 2), min(gamma + slack, (gamma + worse) / 2), worse)
 
     def promises(threshold: int) -> bool:
-        return BernoulliCusum(down, per, threshold).run_length(baseline) >= run_length
+        chart = BernoulliCusum(down, per, threshold)
+        if not _solvable(chart):
+            raise ArgumentError("worse", worse, f"{_FURTHER} or feed means of runs to a Cusum")
+        return chart.run_length(baseline) >= run_length
 
     low, high = 0, per - down
     while not promises(high):
@@ -190,12 +197,9 @@ def _by_elimination(chart: BernoulliCusum, share: float) -> list[float]:
     return lengths
 
 
-def _refuse_work(chart: BernoulliCusum) -> None:
+def _solvable(chart: BernoulliCusum) -> bool:
     work = chart.threshold if chart.down == 1 else chart.threshold * (chart.per - chart.down) * chart.down
-    if work > _MOST_WORK:
-        raise ArgumentError(
-            "per", chart.per, "smaller: take shares that are further apart, or means of runs in a Cusum"
-        )
+    return work <= _MOST_WORK
 
 
 def _simplest(low: float, high: float, worse: float) -> tuple[int, int]:
@@ -204,4 +208,4 @@ def _simplest(low: float, high: float, worse: float) -> tuple[int, int]:
         down = math.ceil(low * per)
         if down < per and down <= high * per:
             return down, per
-    raise ArgumentError("worse", worse, "further from baseline, or both larger: the chart would have too many states")
+    raise ArgumentError("worse", worse, f"{_FURTHER} or both larger")

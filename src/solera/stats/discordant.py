@@ -52,7 +52,7 @@ def mcnemar_worse(old_only_wrong: int, new_only_wrong: int, *, mid_p: bool = Fal
     if n == 0:
         return 1.0
     tail = binomial_at_least(new_only_wrong, n, 0.5)
-    return tail - math.exp(log_binomial(new_only_wrong, n, 0.5)) / 2 if mid_p else tail
+    return max(0.0, tail - math.exp(log_binomial(new_only_wrong, n, 0.5)) / 2) if mid_p else tail
 
 
 def log_e_worse(old_only_wrong: int, new_only_wrong: int, *, share: float = 0.5, prior: float = PRIOR) -> float:
