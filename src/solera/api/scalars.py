@@ -75,13 +75,12 @@ def parse_ratio(text: str, path: str = "") -> float:
 
 def parse_time(text: str, path: str = "") -> datetime:
     """An RFC 3339 date and time with its offset -> an aware datetime that keeps the offset."""
-    problem = InvalidValue(path, f"{text!r} is not a point in time: {SAY_DATE}")
-    if not re.match(DATE, text) or text.endswith("\n"):
-        raise problem
     try:
-        value = datetime.fromisoformat(text)
+        value = datetime.fromisoformat(text) if re.match(DATE, text) and not text.endswith("\n") else None
     except ValueError:  # 29 February of most years
-        raise problem from None
+        value = None
+    if value is None:
+        raise InvalidValue(path, f"{text!r} is not a point in time: {SAY_DATE}")
     if value <= _EARLIEST:
         raise InvalidValue(path, f"{text!r} is too long ago: {SAY_DATE}")
     return value
@@ -91,7 +90,7 @@ def format_time(value: datetime) -> str:
     """An aware datetime -> RFC 3339 in UTC with whole seconds, as Kubernetes writes times."""
     if value.tzinfo is None:
         raise InvalidValue("", f"a time without an offset cannot be written: {value!r}")
-    return value.astimezone(UTC).replace(microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return value.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 def parse_quantity(value: int | str, path: str = "") -> Decimal:
