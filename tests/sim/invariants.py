@@ -41,6 +41,10 @@ def check(holds: object, number: int, why: str) -> None:
 
 
 def route_is_safe(w: Any, before: Weights, after: Weights) -> None:
+    check(len(after) <= 2, 7, f"three revisions share the traffic: {after}")
+    somebody = any(w.life.cluster.endpoints(name) for name in w.life.cluster.revisions())
+    if before and somebody and after != before:
+        check(any(w.was_ready(n) for n in after), 2, f"all weight goes to what cannot answer: {after or 'nobody'}")
     stable = (w.life.status.get("stable") or {}).get("revision")
     for name, weight in after.items():
         if weight <= before.get(name, 0):
@@ -51,9 +55,6 @@ def route_is_safe(w: Any, before: Weights, after: Weights) -> None:
         check(
             w.was_proven(name) or (back and w.was_ready(name)), 1, f"weight of {name} rises although it does not serve"
         )
-    if before and any(w.life.cluster.endpoints(n) for n in w.life.cluster._ready) and after != before:
-        check(not after or any(w.was_ready(n) for n in after), 2, "all weight goes to revisions that cannot answer")
-    check(len(after) <= 2, 7, f"three revisions share the traffic: {after}")
 
 
 # -- steps and evidence: 3, 9, 10

@@ -49,6 +49,10 @@ class Kubelet(MemoryKube):
             self._syncing.add(name)
             self.life.timeline.after(0.01, lambda: self._sync(name))
 
+    def revisions(self) -> list[str]:
+        """Those that have or had ready pods."""
+        return list(self._ready)
+
     def ready_pods(self, revision: str) -> list[Pod]:
         return self._ready.get(revision, [])
 

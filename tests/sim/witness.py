@@ -67,8 +67,8 @@ class Witness:
     def note(self) -> None:
         """Stamp what is true now, before it changes."""
         cluster, t = self.life.cluster, self.t
-        for name, pods in cluster._ready.items():
-            if pods and cluster.endpoints(name):
+        for name in cluster.revisions():
+            if cluster.endpoints(name):
                 self._ready[name] = t
                 if cluster.proven(name):
                     self._proven[name] = t

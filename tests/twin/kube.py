@@ -185,7 +185,7 @@ class MemoryKube:
         for subresource in ("", "status"):
             self._applied.pop((ref, subresource), None)
         self._version += 1
-        obj["metadata"]["resourceVersion"] = str(self._version)
+        obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self._version)}}
         self._emit("DELETED", obj)
         if collect:
             uid = obj["metadata"]["uid"]
