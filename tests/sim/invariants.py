@@ -42,16 +42,15 @@ def check(holds: object, number: int, why: str) -> None:
 
 def route_is_safe(w: Any, before: Weights, after: Weights) -> None:
     check(len(after) <= 2, 7, f"three revisions share the traffic: {after}")
+    raised = [name for name, weight in after.items() if weight > before.get(name, 0)]
+    stable = (w.life.status.get("stable") or {}).get("revision")
+    if before and stable in raised:
+        check(w.was_ready(stable), 5, f"traffic goes back to {stable}, which cannot carry it")
     somebody = any(w.life.cluster.endpoints(name) for name in w.life.cluster.revisions())
     if before and somebody and after != before:
         check(any(w.was_ready(n) for n in after), 2, f"all weight goes to what cannot answer: {after or 'nobody'}")
-    stable = (w.life.status.get("stable") or {}).get("revision")
-    for name, weight in after.items():
-        if weight <= before.get(name, 0):
-            continue
+    for name in raised:
         back = name in before and len(after) == 1  # it has traffic, and takes over from one that is broken
-        if name == stable and before:
-            check(w.was_ready(name), 5, f"traffic goes back to {name}, which cannot carry it")
         check(
             w.was_proven(name) or (back and w.was_ready(name)), 1, f"weight of {name} rises although it does not serve"
         )
