@@ -305,24 +305,6 @@ def test_a_date_missed_while_the_operator_was_down_is_walked_through() -> None:
     assert world.lost == 0
 
 
-@pytest.mark.parametrize("after", [False, True])
-def test_a_crash_at_any_single_write_changes_nothing_in_the_end(after: bool) -> None:
-    def life(crash: int | None) -> World:
-        world = World(manifest(), {"v1": GOOD, "v2": GOOD}, crash_at_write=crash, crash_after_answer=after)
-        world.until(settled("v1"), 200)
-        world.edit(serve="v2")
-        world.until(settled("v2"))
-        return world
-
-    whole = life(None)
-    steps = [w for _, _, w in whole.steps_seen]
-    for write in range(2 if after else 1, whole.counter + 1, 3):
-        world = life(write)
-        assert world.crashes == 1 or write > world.counter
-        assert [w for _, _, w in world.steps_seen] == steps, f"killed at write {write}"
-        assert world.lost == 0
-
-
 @pytest.mark.parametrize("how", ["replaced", "promoted"])
 def test_a_drain_begins_when_the_gateway_has_taken_the_weight_away(how: str) -> None:
     steps = [

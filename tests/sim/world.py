@@ -5,7 +5,6 @@ Nothing here decides anything: it stores what was written, lets pods come and go
 
 from __future__ import annotations
 
-import copy
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from solera.plan.memory import PROGRESS_ANNOTATION, parse_progress
 from solera.plan.plan import plan
 from solera.plan.traffic import live_weights, step_in_force
 from solera.plan.types import Apply, Delete, Observation, ObservedPod, ObservedRevision, Owner, Plan
+from twin.kube import duplicate
 from unit.api.structural import STATUS, faults
 
 START = datetime(2026, 12, 1, 12, 0, 0, tzinfo=UTC)
@@ -188,7 +188,7 @@ class World:
             raise Crash
 
     def _put_record(self, data: Any) -> None:
-        self.objects["RolloutRecord", self.name] = {"data": copy.deepcopy(data)}
+        self.objects["RolloutRecord", self.name] = {"data": duplicate(data)}
         self.record_at = self.now
 
     def _put_status(self, status: dict[str, Any]) -> None:
@@ -198,10 +198,10 @@ class World:
         )
         assert not (wrong := list(faults(STATUS, status))), f"the apiserver would refuse or forget: {wrong}"
         self.status_writes += 1
-        self.status = copy.deepcopy(status)
+        self.status = duplicate(status)
 
     def _apply(self, action: Apply) -> None:
-        manifest = copy.deepcopy(action.manifest)
+        manifest = duplicate(action.manifest)
         key = manifest["kind"], manifest["metadata"]["name"]
         old = self.objects.get(key)
         if action.resource_version is not None:
@@ -284,8 +284,8 @@ class World:
                 "creationTimestamp": format_time(START),
                 "annotations": dict(self.annotations),
             },
-            "spec": copy.deepcopy(self.spec),
-            "status": copy.deepcopy(self.status),
+            "spec": duplicate(self.spec),
+            "status": duplicate(self.status),
         }
 
     def _revisions(self) -> dict[str, ObservedRevision]:
@@ -295,7 +295,7 @@ class World:
             if kind in fields:
                 labels = obj["metadata"]["labels"]
                 of = labels["solera.dev/version"], labels["solera.dev/revision"]
-                parts.setdefault(of, {})[fields[kind]] = copy.deepcopy(obj)
+                parts.setdefault(of, {})[fields[kind]] = duplicate(obj)
         for pod in self.pods.values():
             of = pod.version, pod.revision.rpartition("-")[2]
             mute = "no completion" if pod.uid in self.mute else None
@@ -314,7 +314,7 @@ class World:
         resource = self.custom_resource()
         rollout = self.status.get("rollout") or {}
         record = self.objects.get(("RolloutRecord", self.name))
-        route = copy.deepcopy(self.objects.get(("HTTPRoute", self.name)))
+        route = duplicate(self.objects.get(("HTTPRoute", self.name)))
         if route is not None:
             generation = route["metadata"]["generation"] if self.now >= self.route_ready_at else 0
             accepted = [
