@@ -16,7 +16,7 @@ OTHER = "other"  # paths that are no resource: /version, /apis, /openapi
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. ``at`` is when the apiserver got it; ``resource`` has its subresource behind a slash."""
+    """One request. ``at`` is when the apiserver got it, ``ended`` when it had answered; ``resource`` has its subresource behind a slash."""
 
     at: float
     user: str
@@ -25,6 +25,7 @@ class Request:
     namespace: str
     name: str
     code: int
+    ended: float = 0.0
 
     @property
     def event(self) -> bool:
@@ -62,6 +63,7 @@ def _request(event: dict[str, Any]) -> Request:
         namespace=what.get("namespace", ""),
         name=what.get("name", ""),
         code=int((event.get("responseStatus") or {}).get("code", 0)),
+        ended=datetime.fromisoformat(event["stageTimestamp"]).timestamp() if "stageTimestamp" in event else 0.0,
     )
 
 

@@ -145,6 +145,10 @@ def rows(runs: Sequence[Run]) -> list[tuple[str, ...]]:
             "a change to its first write, p50 / p99",
             *(f"{r.late(0.5):.0f} / {r.late(0.99):.0f} ms of {len(r.changes)}" for r in runs),
         ),
+        row(
+            "… and what of it the apiserver takes for the change itself",
+            *(f"{r.answered(0.5):.0f} / {r.answered(0.99):.0f} ms" for r in runs),
+        ),
         row("CPU of a change", *(f"{r.changes_cpu / max(len(r.changes), 1) * 1000:.0f} ms" for r in runs)),
         row("rollouts at once, promoted after", *(f"{r.rollouts}, {r.rollout_seconds:.0f} s" for r in runs)),
         row(

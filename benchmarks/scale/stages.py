@@ -213,8 +213,10 @@ class Stages:
         await asyncio.gather(*writes)
         until = time.time()
         await asyncio.sleep(CALM)
-        late = figures.after_changes(found(), CREATOR, USER, began, until)
+        requests = found()
+        late = figures.after_changes(requests, CREATOR, USER, began, until)
         run = {"changes": late, "changes_cpu": self.program.cpu() - cpu}
+        run["answers"] = figures.answers(requests, CREATOR, began, until)
         p50, p99 = (figures.percentile(late, share) * 1000 for share in (0.5, 0.99))
         say(f"{len(late)} changes at {CHANGES_A_SECOND} a second: first write after p50 {p50:.0f} ms, p99 {p99:.0f} ms")
         return run
