@@ -12,7 +12,7 @@ from typing import Any
 from sim.kubelet import NAMESPACE, Kubelet
 from solera.plan.situation import routed_progress
 from solera.plan.traffic import live_weights
-from twin.kube import Manifest, Ref
+from twin.kube import Manifest, Ref, duplicate
 
 
 class Cluster(Kubelet):
@@ -29,6 +29,17 @@ class Cluster(Kubelet):
         self.in_force: dict[str, int] = {}
         self.requests = 0
         self._heard_last: float = 0.0
+
+    def _write(self, verb: str, manifest: Manifest, subresource: str) -> Manifest:
+        live = super()._write(verb, manifest, subresource)
+        if "data" in manifest and live["data"] != manifest["data"]:
+            # Of no declared type: a real apiserver takes its lists as a whole, and merges none of them by a key.
+            ref: Ref = (manifest["kind"], NAMESPACE, manifest["metadata"]["name"])
+            old = self.objects[ref]
+            live = self._store(
+                ref, {**old, "metadata": dict(old["metadata"]), "data": duplicate(manifest["data"])}, old
+            )
+        return live
 
     # -- requests of the operator
 
@@ -122,6 +133,8 @@ class Cluster(Kubelet):
     def _reroute(self, event: str, route: Manifest) -> None:
         self.life.witness.routed(route if event != "DELETED" else None)
         if event == "DELETED":
+            # What the gateway makes of it nobody can see: there is no route left to say so. The pods' own grace covers it.
+            self.life.witness.weighed(self.in_force, {})
             self.life.timeline.after(self.gateway_delay, lambda: self._take_over(None))
         else:
             uid, generation = route["metadata"]["uid"], route["metadata"]["generation"]

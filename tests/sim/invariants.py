@@ -239,7 +239,7 @@ def _retired(w: Any, past: Object, status: Object) -> None:
                 if v["name"] == version["name"]
             ]
             check(
-                not dates or min(dates) <= w.t + 1.0,
+                not dates or min(dates) <= _latest(w),
                 6,
                 f"{version['name']} is retired {min(dates or [0]) - w.t:.0f} s early",
             )
@@ -279,7 +279,7 @@ def _refused(w: Any) -> bool:
     for spec in w.recent_specs():
         for version in spec["versions"]:
             life = version.get("lifecycle") or {}
-            if life.get("onRetirement") == "Refuse" and _date(life.get("retiresAt")) <= w.t + 1.0:
+            if life.get("onRetirement") == "Refuse" and _date(life.get("retiresAt")) <= _latest(w):
                 return True
     return False
 

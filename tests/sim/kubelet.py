@@ -118,6 +118,7 @@ class Kubelet(MemoryKube):
 
     def restart(self, pod: Pod) -> None:
         """The engine's container ends and starts again: counters begin at zero."""
+        self.life.witness.note()
         pod.started, pod.requests, pod.bad, pod.proven = self.now(), 0, {}, False
         self.set_ready(pod, False)
         self.life.timeline.after(self.life.behaviour(pod.version).start, lambda: self.get_ready(pod))

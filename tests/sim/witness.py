@@ -109,7 +109,7 @@ class Witness:
     def weighed(self, before: dict[str, int], after: dict[str, int]) -> None:
         """The gateway shares out requests by other weights from now on."""
         for name in before.keys() - after.keys():
-            self.weightless_since[name] = self.t
+            self.weightless_since.setdefault(name, self.t)
         for name in after:
             self.weightless_since.pop(name, None)
 
