@@ -19,9 +19,6 @@ from sim.life import Life
 LIVES, FIRST = int(os.environ.get("SOLERA_SIM_LIVES", "2000")), int(os.environ.get("SOLERA_SIM_FIRST", "0"))
 AT_ONCE = 50
 
-KNOWN = {1717: "is retired 2 s early"}
-"""Lives that end badly by a fault that is known (test_edges has it by name): they must fail, and in no other way."""
-
 
 @pytest.mark.parametrize("first", range(FIRST, FIRST + LIVES, AT_ONCE))
 def test_every_life_by_chance_keeps_the_invariants_and_ends_where_it_was_asked_to(first: int) -> None:
@@ -31,10 +28,6 @@ def test_every_life_by_chance_keeps_the_invariants_and_ends_where_it_was_asked_t
             life_by_chance(seed)
         except Exception as error:
             failed[seed] = f"{type(error).__name__}: {error}"
-        if seed in KNOWN:
-            assert KNOWN[seed] in failed.pop(seed, "it does not fail any more"), (
-                f"take {seed} off the list of what is known"
-            )
     alone = "cd tests && ../.venv/bin/python -m sim.chance"
     assert not failed, "\n".join(f"{alone} {seed}   # {why[:400]}" for seed, why in failed.items())
 

@@ -157,10 +157,19 @@ def _record(s: Situation, outlook: Outlook) -> dict[str, Any] | None:
     return {"rolloutId": rollout.id, "mark": mark, "ledger": to_record(ledger)}
 
 
+def _date(s: Situation) -> datetime | None:
+    """When to look for the next declared date. A clock that is ahead of the calendar runs a tenth slower until both agree."""
+    now, calendar = s.now, s.observation.calendar
+    date = next_date(s.intent.lives, s.memory, calendar)
+    if date is None or calendar == now:
+        return date
+    return now + (date - calendar) * 0.9
+
+
 def _look_again(s: Situation, outlook: Outlook) -> datetime | None:
     """The next instant at which the clock alone changes something."""
     memory, now = s.memory, s.now
-    times = [next_date(s.intent.lives, memory, now), outlook.at]
+    times = [_date(s), outlook.at]
     times += [drained_at(s, draining) for draining in memory.draining]
     if memory.previous is not None:
         times.append(memory.previous.until)

@@ -82,7 +82,7 @@ def _burials(s: Situation, memory: Memory, ended: dict[str, datetime | None]) ->
     in_use |= {seen.version for seen in s.observation.revisions.values() if not gone(seen)}
     for name, version in s.intent.versions.items():
         date = version.life.retires_at
-        if date is None or s.now < date or name in in_use or memory.tombstone(name) is not None:
+        if date is None or s.observation.calendar < date or name in in_use or memory.tombstone(name) is not None:
             continue
         if name not in ended and not served(name, memory):
             continue
