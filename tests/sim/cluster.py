@@ -12,7 +12,7 @@ from typing import Any
 from sim.kubelet import NAMESPACE, Kubelet
 from solera.plan.situation import routed_progress
 from solera.plan.traffic import live_weights
-from twin.kube import Manifest, Ref, duplicate
+from twin.kube import Manifest, Ref
 
 
 class Cluster(Kubelet):
@@ -29,17 +29,6 @@ class Cluster(Kubelet):
         self.in_force: dict[str, int] = {}
         self.requests = 0
         self._heard_last: float = 0.0
-
-    def _write(self, verb: str, manifest: Manifest, subresource: str) -> Manifest:
-        live = super()._write(verb, manifest, subresource)
-        if "data" in manifest and live["data"] != manifest["data"]:
-            # Of no declared type: a real apiserver takes its lists as a whole, and merges none of them by a key.
-            ref: Ref = (manifest["kind"], NAMESPACE, manifest["metadata"]["name"])
-            old = self.objects[ref]
-            live = self._store(
-                ref, {**old, "metadata": dict(old["metadata"]), "data": duplicate(manifest["data"])}, old
-            )
-        return live
 
     # -- requests of the operator
 

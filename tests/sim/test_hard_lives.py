@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from datetime import timedelta
 from typing import Any
 
@@ -415,76 +414,3 @@ def test_a_clock_that_jumps_in_the_middle_only_costs_time(jump: int) -> None:
     world.run(1200, 5)
     world.until(lambda w: w.weights() == {"v2": 100} or "RolledBack" in w.events)
     assert world.lost == 0
-
-
-# -- whole lives by chance
-
-
-def disturb(world: World, by: random.Random) -> None:
-    """One thing that happens to a resource in its life."""
-    template, versions = world.spec["template"], world.spec["versions"]
-    candidate = (world.status.get("candidate") or {}).get("hash", "zzzzzzzz")
-    step = (world.status.get("rollout") or {}).get("step", 0)
-    event = by.randrange(16)
-    if event <= 3:
-        world.edit(serve=by.choice(["v1", "v2", "v3", "v4"]))
-    elif event == 4:
-        rollout_edit(
-            world, steps=by.choice([steps_of(10, 30, 60, 100), steps_of(20, 100), steps_of(5, 10, 40, 80, 100)])
-        )
-    elif event == 5:
-        guardrails = [{"name": "errors", "metric": "ErrorRate", "limit": by.choice(["5%", "10%"])}]
-        rollout_edit(world, guardrails=by.choice([[], guardrails, guardrails]))
-    elif event == 6:
-        engine = {**template["engine"], "args": ["--max-model-len", by.choice(["4096", "8192"])]}
-        world.edit(template={**template, "engine": engine})
-    elif event == 7:
-        world.edit(template={**template, "replicas": by.choice([1, 2, 3])})
-    elif event == 8:
-        rollout_edit(world, keepPrevious=by.choice(["0s", "10s", "90s"]))
-    elif event == 9:
-        rejected = [r["hash"] for r in world.status.get("rejected", ())]
-        verb = by.choice(["promote", "abort", "pause", "pause", "resume", "retry"])
-        wanted = by.choice(rejected) if verb == "retry" and rejected else candidate
-        world.request(f"{verb}@{wanted}/{step}#{world.counter}")
-    elif event == 10:
-        for pod in list(world.pods.values()):
-            pod.dead = pod.dead or by.random() < 0.5
-    elif event == 11:
-        kind = by.choice(["HTTPRoute", "Service", "Deployment", "ControllerRevision"])
-        mine = sorted(key for key in world.objects if key[0] == kind)
-        if mine:
-            del world.objects[by.choice(mine)]
-    elif event == 12:
-        world.status = {"observedGeneration": -1}
-    elif event == 13:
-        name, seconds = by.choice(["v1", "v2"]), (world.now - START).total_seconds() + by.choice([20, 200, 100_000])
-        life = {"retiresAt": date(int(seconds)), "successor": "v4", "migrateBefore": "60s"}
-        life = by.choice([life, {**life, "onRetirement": "Hold"}, {}])
-        world.edit(versions=[{**v, "lifecycle": life} if v["name"] == name else v for v in versions])
-    elif event == 14:
-        world.scrape = not world.scrape
-    else:
-        world.crash_at_write = world.counter + by.randrange(1, 4)
-        world.crash_after_answer = by.random() < 0.5
-
-
-@pytest.mark.parametrize("seed", range(28))
-def test_a_life_by_chance_comes_to_rest_where_it_was_asked_to(seed: int) -> None:
-    by = random.Random(seed)
-    world = World(manifest(), {"v3": BAD}, requests_per_second=10, seed=seed, route_delay=by.choice([0, 0, 3]))
-    world.run(by.randrange(3, 30))
-    for _ in range(8):
-        disturb(world, by)
-        world.run(by.choice([1, 1, 5, 20]))
-    world.scrape = True
-    world.behaviours.clear()
-    versions = [{k: v for k, v in version.items() if k != "lifecycle"} for version in world.spec["versions"]]
-    world.edit(serve="v4", versions=versions, template={**world.spec["template"], "replicas": 4})
-    world.run(15)
-    if (world.status.get("rollout") or {}).get("pausedAt"):
-        world.request(f"resume@{world.status['candidate']['hash']}/0#last")
-    world.until(lambda w: settled("v4")(w) and "previous" not in w.status)
-    rests(world, 20)
-    assert world.condition("Ready") == "True"
-    assert world.condition("RolloutComplete") == "True"
