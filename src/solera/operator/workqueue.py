@@ -144,7 +144,9 @@ class WorkQueue(Generic[K]):
             waker: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._wakers.add(waker)
             try:
-                await asyncio.wait_for(waker, None if due is None else max(due - self._clock(), 0.0))
+                # Not asyncio.wait_for: before Python 3.12 it drops a cancellation that comes together with the news.
+                async with asyncio.timeout(None if due is None else max(due - self._clock(), 0.0)):
+                    await waker
             except TimeoutError:
                 pass
             finally:

@@ -248,3 +248,14 @@ async def test_a_worker_that_stops_waiting_leaves_nothing_behind() -> None:
         await waiting
     queue.add("a")
     assert await queue.get() == "a"
+
+
+async def test_an_end_that_comes_together_with_news_is_heard() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add("a")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await queue.get() == "a"
