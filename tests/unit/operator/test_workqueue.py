@@ -252,6 +252,7 @@ async def test_a_worker_that_stops_waiting_leaves_nothing_behind() -> None:
 
 async def test_an_end_that_comes_together_with_news_is_heard() -> None:
     queue: WorkQueue[str] = WorkQueue()
+    queue.add_after("later", 60)
     waiting = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     queue.add("a")
