@@ -206,7 +206,9 @@ async def test_a_write_that_is_under_way_ends_before_the_lease_is_given_back(kub
         await held.wait()
     one.signal(signal.SIGTERM)
     assert await one.exit_code(10) == 0
-    assert order[-2:] == ["write", "lease"], order
+    # It may renew the Lease while the write is under way, and after it; what gives it back is its last word on it.
+    assert order.count("write") == 1, order
+    assert order[-1] == "lease", order
     await until("the other leads", two.leads, 5)
     await until("settled", lambda: settled(kube), 60)
 
