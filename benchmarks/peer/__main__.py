@@ -77,15 +77,10 @@ async def compare(objects: int, rest: float) -> tuple[Side, Side]:
             return await ours.run(rest, []), their_side
 
 
-def machine() -> str:
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB, Linux {os.uname().release.split('-')[0]}, shared with other work"
-
-
 def keep(ours: Side, theirs: Side) -> None:
     """Into the document and the file of results."""
     date = datetime.now(UTC).date().isoformat()
-    text = report.section(ours, theirs, machine(), COMMAND, date, plane.versions())
+    text = report.section(ours, theirs, f"{plane.machine()}, shared with other work", COMMAND, date, plane.versions())
     document = DOCUMENT.read_text() if DOCUMENT.exists() else ""
     write(DOCUMENT, report.placed(document, text))
     known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}

@@ -27,8 +27,8 @@ _CHECK = re.compile(r'^engine_(\w+)_percent\{namespace="([^"]+)",service="([^"]+
 class Fleet:
     """The engines and what they counted. ``began`` is their start, seconds since 1970."""
 
-    def __init__(self, began: float, rate: float = traffic.RATE) -> None:
-        self.traffic = traffic.Traffic(rate, window=manifests.STEP_SECONDS)
+    def __init__(self, began: float) -> None:
+        self.traffic = traffic.Traffic(traffic.RATE, window=manifests.STEP_SECONDS)
         self.scrapes = self.probes = self.queries = 0
         page = VllmMetrics("m", "current", began).render(running=1, waiting=0, cache_usage=0.1)
         self._filler = traffic.filler(page, traffic.COUNTED)
@@ -107,9 +107,9 @@ def _asked(request: web.Request) -> str:
     return str(request.transport.get_extra_info("sockname")[0])
 
 
-async def serve(address: str, look: Path, write: Path, rate: float) -> None:
+async def serve(address: str, look: Path, write: Path) -> None:
     """``look`` and ``write`` are the kubeconfigs of who reads the cluster and of who accepts routes."""
-    fleet = Fleet(time.time(), rate)
+    fleet = Fleet(time.time())
     async with api.Api(look) as client, api.Api(write) as gateway, contextlib.AsyncExitStack() as stack:
         for app, host, port in (
             (fleet.engine(), "0.0.0.0", manifests.PORT),
@@ -132,10 +132,9 @@ def main() -> None:
     parser.add_argument("address", help="where the stand-in for Prometheus listens")
     parser.add_argument("fleet", type=Path, help="kubeconfig of who reads routes and endpoints")
     parser.add_argument("acceptor", type=Path, help="kubeconfig of who accepts routes")
-    parser.add_argument("--rate", type=float, default=traffic.RATE, help="requests a second to each model")
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(arguments.address, arguments.fleet, arguments.acceptor, arguments.rate))
+        asyncio.run(serve(arguments.address, arguments.fleet, arguments.acceptor))
 
 
 if __name__ == "__main__":

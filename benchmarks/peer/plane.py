@@ -40,14 +40,14 @@ def kwok() -> Path:
 
     def make(part: Path) -> None:
         install = [build.go(), "install", "-trimpath", "-ldflags", flags, f"sigs.k8s.io/kwok/cmd/kwok@v{KWOK_VERSION}"]
-        run(install, env=build._go_env(GOBIN=str(part)), log=build.LOGS / "kwok.log", timeout=3600)  # noqa: SLF001
+        run(install, env=build.go_env(GOBIN=str(part)), log=build.LOGS / "kwok.log", timeout=3600)
         source = [build.go(), "mod", "download", "-json", f"sigs.k8s.io/kwok@v{KWOK_VERSION}"]
-        module = Path(json.loads(run(source, env=build._go_env(), cwd=part))["Dir"])  # noqa: SLF001
+        module = Path(json.loads(run(source, env=build.go_env(), cwd=part))["Dir"])
         stages = [(module / "kustomize" / "stage" / name).read_text() for name in STAGES]
         (part / "stages.yaml").write_text("\n---\n".join(stages))
 
     with locked(paths.CACHE / "build.lock"):
-        return build._kept("kwok", build.digest(flags, KWOK_VERSION, *STAGES), f"kwok {KWOK_VERSION}", make)  # noqa: SLF001
+        return build.kept("kwok", build.digest(flags, KWOK_VERSION, *STAGES), f"kwok {KWOK_VERSION}", make)
 
 
 def bound(user: str, role: str) -> dict[str, Any]:
@@ -212,3 +212,9 @@ def versions() -> str:
 
 def announce() -> None:
     say(f"control plane: up in namespace {paths.NETNS} ({versions()})")
+
+
+def machine() -> str:
+    """What this run was measured on."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, Linux {os.uname().release.split('-')[0]}"

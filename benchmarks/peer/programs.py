@@ -27,14 +27,14 @@ def version() -> str:
 def flagger() -> Path:
     """The program; built when the cache has none for this go.mod."""
     with locked(paths.CACHE / "build.lock"):
-        folder = build._go_build(MODULE, f"flagger {version()}", "flagger", f"{PACKAGE}/cmd/flagger")  # noqa: SLF001
+        folder = build.go_build(MODULE, f"flagger {version()}", "flagger", f"{PACKAGE}/cmd/flagger")
     return folder / "flagger"
 
 
 @functools.cache
 def release() -> Path:
     """The folder of the module's own manifests."""
-    found = run([build.go(), "list", "-m", "-f", "{{.Dir}}", PACKAGE], cwd=MODULE, env=build._go_env())  # noqa: SLF001
+    found = run([build.go(), "list", "-m", "-f", "{{.Dir}}", PACKAGE], cwd=MODULE, env=build.go_env())
     return Path(found.strip()) / "artifacts" / "flagger"
 
 

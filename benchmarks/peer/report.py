@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,7 +164,8 @@ def rows(ours: Side, theirs: Side) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def markdown(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
+def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table."""
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     return "\n".join([*lines, *(f"| {' | '.join(line)} |" for line in body)])
 
@@ -239,9 +240,9 @@ NOTES = f"""How to read it, and what is not the same:
 """
 
 
-def placed(document: str, text: str, heading: str = HEADING, end: str = END) -> str:
+def placed(document: str, text: str) -> str:
     """``document`` with the section ``text`` in the place of the old one, or at its end."""
-    pattern = re.compile(rf"{re.escape(heading)}\n.*?{re.escape(end)}", re.DOTALL)
+    pattern = re.compile(rf"{re.escape(HEADING)}\n.*?{re.escape(END)}", re.DOTALL)
     if pattern.search(document):
         return pattern.sub(lambda _: text, document, count=1)
     return f"{document.rstrip()}\n\n{text}\n" if document.strip() else f"# Benchmarks\n\n{text}\n"

@@ -147,12 +147,12 @@ class Trial:
 
     async def _measure(self, rest: float) -> Side:
         name, count, program = self.contender.name, len(self.names), self.program
-        marks, machine = [(time.time(), program.cpu())], [_machine()]
+        marks, machine = [(time.time(), program.cpu())], [processor_times()]
         await self._each(self._create)
         await self._until("ready", lambda: len(self.seen.ready), INIT_WITHIN)
         init_seconds = max(self.seen.ready.values()) - marks[0][0]
         marks.append((time.time(), program.cpu()))
-        machine.append(_machine())
+        machine.append(processor_times())
         say(f"{name}: {count} objects ready after {init_seconds:.1f} s; at rest for {rest:.0f} s")
 
         await asyncio.sleep(CALM)
@@ -161,7 +161,7 @@ class Trial:
         marks.append((time.time(), program.cpu()))
 
         asked = await self._state()
-        machine.append(_machine())
+        machine.append(processor_times())
         began: dict[str, float] = {}
 
         async def change(one: str) -> None:
@@ -175,7 +175,7 @@ class Trial:
         await self._until("promoted", lambda: len(self.seen.promoted), ROLLOUT_WITHIN)
         await self._until("tidy", lambda: len(self.names) - abs(len(self.seen.pods) - len(self.names)), TIDY_WITHIN)
         end, cpu = time.time(), program.cpu()
-        machine.append(_machine())
+        machine.append(processor_times())
         after = await self._state()
         first = min(began.values())
         say(f"{name}: {count} rollouts promoted and tidy after {end - first:.1f} s")
@@ -254,7 +254,7 @@ class Trial:
             return dict(await answer.json())
 
 
-def _machine() -> list[int]:
+def processor_times() -> list[int]:
     """What all processors did so far."""
     with Path("/proc/stat").open() as lines:
         return [int(part) for part in next(lines).split()[1:]]

@@ -93,15 +93,10 @@ def measure(count: int, wanted: argparse.Namespace) -> figures.Run:
         return asyncio.run(solera(side, wanted))
 
 
-def machine() -> str:
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB, Linux {os.uname().release.split('-')[0]}, Python {sys.version.split()[0]}"
-
-
 def keep(runs: list[figures.Run], command: str) -> None:
     """Into the document and the file of results."""
     date = datetime.now(UTC).date().isoformat()
-    text = report.section(runs, command, date, machine(), plane.versions())
+    text = report.section(runs, command, date, f"{plane.machine()}, Python {sys.version.split()[0]}", plane.versions())
     write(DOCUMENT, report.placed(DOCUMENT.read_text() if DOCUMENT.exists() else "", text))
     known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     new = report.results(runs[-1], command, date)

@@ -12,33 +12,26 @@ import json
 import time
 from pathlib import Path
 
-from benchmarks.peer.api import Api
+from benchmarks.peer.api import Api, collection
 from benchmarks.scale import objects
 
 AT_ONCE = 16
 APPLY = "application/apply-patch+yaml"
 QUERY = "fieldManager=raw&force=true"
-PREFIX = {
-    "LLMDeployment": "/apis/solera.dev/v1alpha1/namespaces/{}/llmdeployments",
-    "ControllerRevision": "/apis/apps/v1/namespaces/{}/controllerrevisions",
-    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
-    "Service": "/api/v1/namespaces/{}/services",
-    "HTTPRoute": "/apis/gateway.networking.k8s.io/v1/namespaces/{}/httproutes",
-}
 
 
 async def make(client: Api, space: str, count: int) -> float:
     """Seconds from the first request to the last answer."""
     bodies = [(json.loads(text), text) for text in objects.children(space)]
-    paths = [(f"{PREFIX[o['kind']].format(space)}/{o['metadata']['name']}?{QUERY}", text) for o, text in bodies]
-    status_path = f"{PREFIX['LLMDeployment'].format(space)}/{objects.NAME}/status?{QUERY}"
+    paths = [(f"{collection(o['kind'], space)}/{o['metadata']['name']}?{QUERY}", text) for o, text in bodies]
+    status_path = f"{collection('LLMDeployment', space)}/{objects.NAME}/status?{QUERY}"
     status = objects.status(space)
     manifests = {name: objects.llmdeployment(name, space) for name in objects.names(count)}
     lane = asyncio.Semaphore(AT_ONCE)
 
     async def one(name: str) -> None:
         async with lane:
-            made = await client.call("POST", PREFIX["LLMDeployment"].format(space), manifests[name])
+            made = await client.create(manifests[name])
             uid = made["metadata"]["uid"]
 
             def filled(text: str) -> str:

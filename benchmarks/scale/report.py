@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.peer import manifests
+from benchmarks.peer.report import markdown
 from benchmarks.scale.figures import Asked, Run
 
 BEGIN, END = "<!-- scale:begin (written by `make bench`) -->", "<!-- scale:end -->"
@@ -166,11 +167,6 @@ def kinds(asked: Asked, count: int, most: int = 14) -> str:
     return ", ".join(f"{kind} {number / count:.2g}" for kind, number in found)
 
 
-def _markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(line)} |" for line in body)])
-
-
 def section(runs: Sequence[Run], command: str, date: str, where: str, around: str) -> str:
     """The part of docs/benchmarks.md that a run writes; the last of ``runs`` is the one that is judged."""
     judged = runs[-1]
@@ -190,11 +186,11 @@ def section(runs: Sequence[Run], command: str, date: str, where: str, around: st
 
 `{command}`, {date}, {where}; {around}.
 
-{_markdown(table[0], table[1:])}
+{markdown(table[0], table[1:])}
 
 Goals, set before the first run, at {judged.count} objects:
 
-{_markdown(("figure", "what", "value", "goal", "holds"), goal_rows)}
+{markdown(("figure", "what", "value", "goal", "holds"), goal_rows)}
 
 What was asked, for each object, by verb and kind:
 

@@ -17,7 +17,7 @@ import aiohttp
 from benchmarks.peer import audit, manifests
 from benchmarks.peer.api import MERGE, Api, ApiError, collection
 from benchmarks.peer.measure import busy as busy_share
-from benchmarks.peer.trial import Program
+from benchmarks.peer.trial import Program, audit_lines, processor_times
 from benchmarks.scale import figures, objects
 from lab import paths
 from lab.shell import LabError, say
@@ -31,12 +31,8 @@ SPACE, BARE_SPACE = "scale", "bare"
 
 
 def found() -> list[audit.Request]:
-    """All requests so far, also those in logs that were rotated away."""
-    out: list[audit.Request] = []
-    for log in sorted(paths.LOGS.glob("audit*.log"), key=lambda path: (path == paths.AUDIT_LOG, path.name)):
-        with log.open() as lines:
-            out.extend(audit.requests(lines))
-    return out
+    """All requests so far."""
+    return list(audit.requests(audit_lines()))
 
 
 async def number(client: Api, path: str) -> int:
@@ -49,13 +45,13 @@ async def bare(client: Api, kubeconfig: Path, count: int) -> figures.Bare:
     """The bare client makes ``count`` objects."""
     await client.create(manifests.namespace(BARE_SPACE))
     argv = [sys.executable, "-m", "benchmarks.scale.raw", str(kubeconfig), BARE_SPACE, str(count)]
-    before = machine()
+    before = processor_times()
     process = await asyncio.create_subprocess_exec(*argv, cwd=paths.PROJECT, stdout=subprocess.PIPE)
     text, _ = await process.communicate()
     if process.returncode:
         raise LabError("the bare client failed; it says above why")
     done = await _made(client, BARE_SPACE, count, 300)
-    busy = busy_share(before, machine())
+    busy = busy_share(before, processor_times())
     return figures.Bare(count, json.loads(text)["seconds"], done.seconds, busy)
 
 
@@ -78,11 +74,6 @@ async def _made(
             raise LabError(f"after {seconds:.0f} s there are {done.missing}")
         await asyncio.sleep(1)
     return done
-
-
-def machine() -> list[int]:
-    """What all cores spent their time on since the machine's start."""
-    return [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
 
 
 def resident_mib(program: Program) -> float:
@@ -133,7 +124,7 @@ class Stages:
         return figures.Run(**out)
 
     async def _create(self) -> dict[str, Any]:
-        names, lane, before = objects.names(self.count), asyncio.Semaphore(CREATED_AT_ONCE), machine()
+        names, lane, before = objects.names(self.count), asyncio.Semaphore(CREATED_AT_ONCE), processor_times()
         cpu = self.program.cpu()
 
         async def one(name: str) -> None:
@@ -144,7 +135,7 @@ class Stages:
         await asyncio.gather(*(one(name) for name in names))
         say(f"{self.count} LLMDeployments created in {time.time() - began:.1f} s")
         done = await _made(self.client, SPACE, self.count, 600, self.program.check)
-        busy = busy_share(before, machine())
+        busy = busy_share(before, processor_times())
         settled = await self._calm(began)
         requests = found()
         say(
