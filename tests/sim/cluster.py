@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sim.kubelet import NAMESPACE, Kubelet
-from solera.plan.situation import routed_progress
-from solera.plan.traffic import live_weights
+from solera.plan.traffic import live_weights, routed_progress
 from twin.kube import Manifest, Ref
 
 

@@ -10,8 +10,7 @@ from typing import Any
 from sim.timeline import START
 from solera.api.scalars import parse_duration, parse_percent, parse_time
 from solera.plan.memory import Progress
-from solera.plan.situation import routed_progress
-from solera.plan.traffic import live_weights
+from solera.plan.traffic import live_weights, routed_progress
 from unit.api.structural import STATUS, faults
 
 Object = dict[str, Any]

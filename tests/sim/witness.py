@@ -10,8 +10,7 @@ from typing import Any
 
 from sim import invariants as must
 from solera.plan.memory import Progress
-from solera.plan.situation import routed_progress
-from solera.plan.traffic import live_weights
+from solera.plan.traffic import live_weights, routed_progress
 
 Object = dict[str, Any]
 

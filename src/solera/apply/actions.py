@@ -139,7 +139,7 @@ class Executor:
         try:
             self.writes.wrote(key, await self.kube.apply(manifest, resource_version=ABSENT))
         except Conflict:
-            known = await self._live(kind, owner.namespace, name)
+            known = await live_or_none(self.kube, kind, owner.namespace, name)
             if known is None:
                 raise
         else:
@@ -159,7 +159,7 @@ class Executor:
         owner = of.owner
         await of.lives()
         if action.unrouted is not None:
-            route = await self._live(HTTP_ROUTE.kind, owner.namespace, owner.name)
+            route = await live_or_none(self.kube, HTTP_ROUTE.kind, owner.namespace, owner.name)
             if action.unrouted in live_weights(route):
                 raise NotSafe(
                     f"{action.kind}/{action.name} is not deleted: the live route still sends requests to {action.unrouted}"
@@ -176,9 +176,6 @@ class Executor:
                 extra={"llmdeployment": f"{owner.namespace}/{owner.name}"},
             )
         self.writes.deleted((owner.namespace, owner.name), action.kind, owner.namespace, action.name, action.uid)
-
-    async def _live(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        return await live_or_none(self.kube, kind, namespace, name)
 
 
 def _tell(owner: Owner, action: Action) -> None:

@@ -14,7 +14,8 @@ from solera.api.scalars import format_duration, format_time
 from solera.plan.decision import Decision, Policy, decided, reject
 from solera.plan.memory import Memory, Previous, Promoted, Rejected, RevisionRef, Rollout
 from solera.plan.silence import Silence, hung
-from solera.plan.situation import Situation, routed_progress
+from solera.plan.situation import Situation
+from solera.plan.traffic import routed_progress
 from solera.plan.verbs import answer_request
 
 AWAY = {"CandidateUnavailable": "no ready endpoint", "CandidateUnproven": "no answer"}

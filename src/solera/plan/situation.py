@@ -13,10 +13,10 @@ from solera.plan.clock import memory_at, progress_at
 from solera.plan.gates import Gate, StepEvidence, paused_gate, silent_gate, step_gate
 from solera.plan.intent import Intent, VersionIntent
 from solera.plan.lifecycle import effective_version, may_start, refuses
-from solera.plan.memory import PROGRESS_ANNOTATION, Memory, Progress, RevisionRef, parse_progress
+from solera.plan.memory import Memory, Progress, RevisionRef
 from solera.plan.silence import Silence, silence
-from solera.plan.traffic import live_weights, route_accepted
-from solera.plan.types import Manifest, Observation, ObservedRevision
+from solera.plan.traffic import live_weights, route_accepted, routed_progress
+from solera.plan.types import Observation, ObservedRevision
 from solera.plan.verdict import GuardrailVerdict, Judgement, conclude, judge
 
 AT_ONCE = (ResolvedStep(100, timedelta(0), 0, timedelta(hours=2), needs_approval=False),)
@@ -208,12 +208,6 @@ def _target(
         f"spec.serve: retiresAt of {effective} has passed before it ever served; name another version or move its date"
     )
     return None, ("RetirementDatePassed", message), False
-
-
-def routed_progress(route: Manifest | None) -> Progress | None:
-    """The step that stands on the route."""
-    annotations = ((route or {}).get("metadata") or {}).get("annotations") or {}
-    return parse_progress(annotations.get(PROGRESS_ANNOTATION))
 
 
 def _progress(observation: Observation, memory: Memory) -> Progress | None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from solera.plan.memory import PROGRESS_ANNOTATION, RevisionRef, parse_progress
+from solera.plan.memory import PROGRESS_ANNOTATION, Progress, RevisionRef, parse_progress
 from solera.plan.types import Manifest, ObservedRevision
 
 
@@ -66,6 +66,12 @@ def route_accepted(route: Manifest | None) -> bool | None:
     return answer
 
 
+def routed_progress(route: Manifest | None) -> Progress | None:
+    """The step that stands on the route."""
+    annotations = ((route or {}).get("metadata") or {}).get("annotations") or {}
+    return parse_progress(annotations.get(PROGRESS_ANNOTATION))
+
+
 BEFORE_ANY_STEP = -1
 
 
@@ -75,8 +81,7 @@ def step_in_force(route: Manifest | None, rollout: str) -> int:
     A route that the gateway has not taken over yet leaves the step before in force: requests that still follow the old weights say nothing
     about the new ones.
     """
-    annotations = ((route or {}).get("metadata") or {}).get("annotations") or {}
-    progress = parse_progress(annotations.get(PROGRESS_ANNOTATION))
+    progress = routed_progress(route)
     if progress is None or progress.rollout != rollout:
         return BEFORE_ANY_STEP
     return progress.step if route_accepted(route) else progress.step - 1

@@ -139,11 +139,11 @@ def judge(
     for spec in specs:
         _check(spec)
     tests = sum((s.limit is not None) + (s.max_ratio is not None) for s in specs if s.action == ROLL_BACK)
+    why = {"": "; ".join((unreachable or {}).values()), **(unreachable or {})}
     verdicts = []
     for spec in specs:
         sources = ledger.sources(ledger.candidate, spec.name)
         levels = _Levels(math.log(max(tests, 1) * max(len(sources), 1) / false_rollback), -math.log(false_promotion))
-        why = {"": "; ".join((unreachable or {}).values())} | dict(unreachable or {})
         found = [_in_source(spec, ledger, s, levels, why.get(s), intervals=intervals) for s in sources or ("",)]
         verdicts.append(min(found, key=lambda v: _WORST_FIRST.index(v.verdict)))
     return tuple(verdicts)

@@ -16,8 +16,10 @@ import click
 from solera.cli.cluster.client import Client, Object
 from solera.cli.errors import Conflict, NothingToDo, Unreachable
 from solera.cli.views import times
-from solera.cli.views.reading import REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION, read
+from solera.cli.views.reading import read
 from solera.cli.views.view import Deployment, Event, Rejected
+from solera.plan import requests
+from solera.plan.requests import REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION
 
 POLL_SECONDS = 0.5
 WRITE_TRIES = 5
@@ -46,7 +48,7 @@ class Request:
     nonce: str
 
     def __str__(self) -> str:
-        return f"{self.verb}@{self.hash}/{self.step}#{self.nonce}"
+        return requests.Request(self.verb, self.hash, self.step, self.nonce).to_annotation()
 
 
 @dataclass(frozen=True, slots=True)

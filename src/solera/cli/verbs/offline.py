@@ -11,7 +11,7 @@ import click
 from solera.cli.errors import CliError, Failed, NothingToDo
 from solera.cli.flags import DOCUMENTS, Environment, output_flag
 from solera.cli.views import output, times
-from solera.cli.views.reading import REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION
+from solera.plan.requests import REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION
 
 # The models of the API take a while to import: no other verb waits for them.
 if TYPE_CHECKING:

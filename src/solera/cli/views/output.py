@@ -52,10 +52,7 @@ def change(kind: str, d: Deployment) -> dict[str, Any]:
 def explanation(d: Deployment, e: Explanation) -> dict[str, Any]:
     """The answer of explain, kind `Explanation`."""
     return {
-        "apiVersion": API_VERSION,
-        "kind": "Explanation",
-        "namespace": d.namespace,
-        "name": d.name,
+        **_about("Explanation", d),
         "cause": e.cause,
         "sentence": e.sentence,
         "evidence": list(e.lines),
@@ -66,10 +63,7 @@ def explanation(d: Deployment, e: Explanation) -> dict[str, Any]:
 def outcome(d: Deployment, o: Outcome) -> dict[str, Any]:
     """The answer of the verbs that ask something of the operator, kind `RequestResult`. `accepted` is null while the operator has not answered."""
     return {
-        "apiVersion": API_VERSION,
-        "kind": "RequestResult",
-        "namespace": d.namespace,
-        "name": d.name,
+        **_about("RequestResult", d),
         "verb": str(o.request.verb),
         "version": o.request.version,
         "hash": o.request.hash,
@@ -87,10 +81,7 @@ def status(d: Deployment, goal: str | None, came: Came | None) -> dict[str, Any]
     r = d.rollout if d.in_rollout else None
     ready = d.condition("Ready")
     return {
-        "apiVersion": API_VERSION,
-        "kind": "Status",
-        "namespace": d.namespace,
-        "name": d.name,
+        **_about("Status", d),
         "observed": d.observed,
         "ready": d.ready,
         "complete": bool(d.observed and d.is_true("RolloutComplete")),
@@ -114,10 +105,7 @@ def status(d: Deployment, goal: str | None, came: Came | None) -> dict[str, Any]
 def past(d: Deployment, p: Past) -> dict[str, Any]:
     """What happened, kind `History`; `evidence` is null when there is no record, or it may not be read."""
     return {
-        "apiVersion": API_VERSION,
-        "kind": "History",
-        "namespace": d.namespace,
-        "name": d.name,
+        **_about("History", d),
         "rollouts": _plain(p.rollouts),
         "events": _plain(p.events),
         "pendingRequest": p.pending,
@@ -129,6 +117,11 @@ def document(kind: str, value: Any) -> dict[str, Any]:
     """Any frozen dataclass as a document of that kind."""
     body: dict[str, Any] = _plain(value)
     return {"apiVersion": API_VERSION, "kind": kind, **body}
+
+
+def _about(kind: str, d: Deployment) -> dict[str, Any]:
+    """The head of a document of that kind about one LLMDeployment."""
+    return {"apiVersion": API_VERSION, "kind": kind, "namespace": d.namespace, "name": d.name}
 
 
 def _rollout(d: Deployment) -> dict[str, Any] | None:

@@ -23,10 +23,9 @@ from solera.cli.views.view import (
     Version,
     Weight,
 )
+from solera.plan.requests import REQUEST_ANNOTATION
 
 Manifest = Mapping[str, Any]
-REQUEST_ANNOTATION = "solera.dev/request"
-REQUESTED_BY_ANNOTATION = "solera.dev/requested-by"
 
 # Messages may quote a container's last words: nothing in them may steer the terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
