@@ -41,6 +41,7 @@ __all__ = [
     "Ledger",
     "Reading",
     "absorb",
+    "count_slice",
     "from_record",
     "new_ledger",
     "to_record",
@@ -184,8 +185,7 @@ class _Look:
             series = (reading.source, reading.revision, name)
             base = old.get(name, ZERO if from_zero else counter)
             more = Counter(counter.total - base.total, counter.bad - base.bad)
-            steps = self.totals.get(series, {})
-            self.totals[series] = {**steps, self.step: add(steps.get(self.step, ZERO), more)}
+            self.totals[series] = {self.step: ZERO, **self.totals.get(series, {})}  # measured, if only as a baseline
             self.read_at[series] = max(reading.at, self.read_at.get(series, reading.at))
             if more.total:
                 self.counted[series] = add(self.counted.get(series, ZERO), more)
@@ -234,44 +234,63 @@ class _Look:
                 self.unobserved_total -= 1
 
     def close(self) -> Ledger:
-        old = self.ledger
-        ring = old.ring
-        if self.counted:
-            ring = coarsen((*ring, Slice(old.now, self.now, self.step, self.counted)), len(self.totals))
-        return replace(
-            old,
-            now=self.now,
-            step=self.step,
-            step_since=old.step_since if self.step == old.step else self.now,
+        seen = replace(
+            self.ledger,
             from_zero_after=self.from_zero_after,
             totals=self.totals,
             read_at=self.read_at,
             instances=self.instances,
-            pairings=self.paired(),
-            ring=ring,
             unobserved=self.unobserved,
             unobserved_total=self.unobserved_total,
             resets=self.resets,
             refused=self.refused,
         )
+        return _add_slice(seen, Slice(self.ledger.now, self.now, self.step, self.counted))
 
-    def paired(self) -> dict[tuple[str, str], Pairing]:
-        """Bring together what both arms did since each of them last had a request."""
-        pairings = dict(self.ledger.pairings)
-        for source, name in sorted({(source, name) for source, _, name in self.counted if name != ALL_REQUESTS}):
-            candidate = self.counted.get((source, self.ledger.candidate, name), ZERO)
-            stable = self.counted.get((source, self.ledger.stable, name), ZERO)
-            pairing = pairings.get((source, name), Pairing())
-            since = pairing.waiting_since or self.ledger.now
-            fresh = Interval(candidate.total, candidate.bad, stable.total, stable.bad)
-            together = join(pairing.waiting, fresh) if self.now - since <= PAIR_WITHIN else fresh
-            if together.candidate and together.stable:
-                steps = {**pairing.steps, self.step: join(pairing.steps.get(self.step, NOTHING), together)}
-                pairings[source, name] = Pairing(pairing.profile.add(together), steps)
-            else:
-                since = since if together != fresh else self.ledger.now
-                pairings[source, name] = replace(pairing, waiting=together, waiting_since=since)
-        return pairings
+
+def count_slice(ledger: Ledger, part: Slice) -> Ledger:
+    """The ledger after one look of which only the counts were kept, as ``absorb`` would leave it: every series counts as read at ``part.end``.
+
+    The slices of one rollout must come in the order of time.
+    """
+    read_at = dict.fromkeys((*ledger.totals, *part.counts), part.end)
+    return _add_slice(replace(ledger, read_at=read_at), part)
+
+
+def _add_slice(ledger: Ledger, part: Slice) -> Ledger:
+    """The one way by which counts come into a ledger, from readings or from a recording: totals, pairs and the ring."""
+    totals = dict(ledger.totals)
+    for series, more in part.counts.items():
+        steps = totals.get(series, {})
+        totals[series] = {**steps, part.step: add(steps.get(part.step, ZERO), more)}
+    return replace(
+        ledger,
+        now=part.end,
+        step=part.step,
+        step_since=ledger.step_since if part.step == ledger.step else part.end,
+        totals=totals,
+        pairings=_paired(ledger, part),
+        ring=coarsen((*ledger.ring, part), len(totals)) if part.counts else ledger.ring,
+    )
+
+
+def _paired(ledger: Ledger, part: Slice) -> dict[tuple[str, str], Pairing]:
+    """Bring together what both arms did since each of them last had a request."""
+    pairings = dict(ledger.pairings)
+    for source, name in sorted({(source, name) for source, _, name in part.counts if name != ALL_REQUESTS}):
+        candidate = part.counts.get((source, ledger.candidate, name), ZERO)
+        stable = part.counts.get((source, ledger.stable, name), ZERO)
+        pairing = pairings.get((source, name), Pairing())
+        since = pairing.waiting_since or part.start
+        fresh = Interval(candidate.total, candidate.bad, stable.total, stable.bad)
+        together = join(pairing.waiting, fresh) if part.end - since <= PAIR_WITHIN else fresh
+        if together.candidate and together.stable:
+            steps = {**pairing.steps, part.step: join(pairing.steps.get(part.step, NOTHING), together)}
+            pairings[source, name] = Pairing(pairing.profile.add(together), steps)
+        else:
+            since = since if together != fresh else part.start
+            pairings[source, name] = replace(pairing, waiting=together, waiting_since=since)
+    return pairings
 
 
 def _after(started: str, moment: datetime) -> bool | None:

@@ -12,7 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scrapes import CANDIDATE, STABLE, T0, Process, Traffic, at, epoch, ledger, stable
 
-from solera.plan.evidence import Counter, EvidenceError, Ledger, Reading, absorb, from_record, new_ledger, to_record
+from solera.plan.evidence import (
+    Counter,
+    EvidenceError,
+    Ledger,
+    Reading,
+    absorb,
+    count_slice,
+    from_record,
+    new_ledger,
+    to_record,
+)
 from solera.plan.ledger import MAX_SLICES, Slice
 from solera.stats.failure_share import Interval, RatioProfile
 
@@ -661,6 +671,54 @@ def test_an_operator_that_crashes_goes_on_from_its_last_write(write: int, crash:
             written = to_record(seen)
     expected = (sum(served), sum(total // 3 for total in served))
     assert errors(seen, STABLE) == errors(seen, CANDIDATE) == expected
+
+
+def counted_again(of: Ledger) -> Ledger:
+    """The ledger that the slices of another one give."""
+    again = new_ledger(of.rollout_id, of.stable, of.candidate, of.began)
+    for part in of.ring:
+        again = count_slice(again, part)
+    return again
+
+
+@given(
+    served=st.lists(
+        st.tuples(st.integers(0, 30), st.integers(0, 5), st.integers(0, 60), st.integers(0, 5), st.booleans()),
+        max_size=40,
+    )
+)
+def test_slices_counted_again_give_what_readings_gave(served: list[tuple[int, int, int, int, bool]]) -> None:
+    traffic, step = Traffic(), -1
+    for total, bad, beside, beside_bad, onward in served:
+        traffic.new.serve(total, min(total, bad))
+        traffic.old.serve(beside, min(beside, beside_bad))
+        step += onward
+        traffic.look(step)
+    again = counted_again(traffic.ledger)
+    assert again.ring == traffic.ledger.ring
+    assert again.pairings == traffic.ledger.pairings
+    for series, steps in traffic.ledger.totals.items():
+        assert {k: c for k, c in steps.items() if c.total} == again.totals.get(series, {})
+
+
+def test_slices_that_were_merged_lose_no_request() -> None:
+    traffic = Traffic()
+    for look in range(3 * MAX_SLICES):
+        traffic.run((4, 0.1), (40, 0.1), step=look // 200)
+    again = counted_again(traffic.ledger)
+    assert len(again.ring) < 3 * MAX_SLICES
+    for series, steps in traffic.ledger.totals.items():
+        assert {k: c for k, c in steps.items() if c.total} == again.totals[series]
+
+
+def test_a_slice_counts_every_series_as_read() -> None:
+    """Who keeps only counts cannot tell a quiet series from a blind one: it is taken for quiet."""
+    part = Slice(at(0), at(5), 0, {("engine", CANDIDATE, "errors"): Counter(3, 1)})
+    later = Slice(at(400), at(405), 1, {("engine", STABLE, "errors"): Counter(9, 0)})
+    seen = count_slice(count_slice(ledger(), part), later)
+    assert seen.read_at == {("engine", CANDIDATE, "errors"): at(405), ("engine", STABLE, "errors"): at(405)}
+    assert (seen.now, seen.step, seen.step_since) == (at(405), 1, at(405))
+    assert errors(seen) == (3, 1)
 
 
 def test_a_look_without_news_changes_nothing_but_its_own_time() -> None:
