@@ -232,7 +232,7 @@ WRONG = {
     "weight before the first answer": Wrong(1, everything_answers, promotion),
     "a route to nobody": Wrong(2, rerouting(empty, when=two), promotion),
     "a weight that no step declares": Wrong(3, rerouting(undeclared, when=two), promotion),
-    "requests of a step not waited for": Wrong(3, no_step(minRequests=0), promotion, 2.0, "requests of"),
+    "requests of a step not waited for": Wrong(3, no_step(minRequests=0), promotion, 3.0, "requests of"),
     "a limit not shown": Wrong(
         3, seeing(lambda s: s["rollout"].update(guardrails=[{"name": "errors", "metric": "ErrorRate", "limit": "60%"}])),
         promotion, 20.0, "samples", LIMIT_1),

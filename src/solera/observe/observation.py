@@ -28,6 +28,7 @@ from solera.observe.podstate import observed_pod, ready_endpoints
 from solera.observe.store import Store
 from solera.plan.clock import ahead, ledger_at
 from solera.plan.evidence import Ledger, Reading, absorb, from_record, new_ledger
+from solera.plan.intervals import limits_of
 from solera.plan.traffic import step_in_force
 from solera.plan.types import Observation, ObservedRevision, Owner
 
@@ -163,7 +164,14 @@ class Observer:
         if ledger is None or ledger.rollout_id != wanted:
             ledger = self._read_record(wanted, record) or new_ledger(wanted, stable, candidate, now)
         alive = {pod["metadata"]["uid"] for pod in self._store.children(key, POD.kind)}
-        ledger = absorb(ledger_at(ledger, now), readings, step=step_in_force(route, wanted), now=now, alive=alive)
+        ledger = absorb(
+            ledger_at(ledger, now),
+            readings,
+            step=step_in_force(route, wanted),
+            now=now,
+            alive=alive,
+            limits=limits_of(obj.get("spec") or {}),
+        )
         self._ledgers[key] = ledger
         return ledger
 

@@ -64,6 +64,7 @@ def ledger_at(ledger: Ledger, now: datetime) -> Ledger:
             key: replace(one, waiting_since=one.waiting_since + by) if one.waiting_since is not None else one
             for key, one in ledger.pairings.items()
         },
+        gathered_since=None if ledger.gathered_since is None else ledger.gathered_since + by,
         ring=tuple(replace(part, start=part.start + by, end=part.end + by) for part in ledger.ring),
         unobserved=tuple(replace(one, last_read=one.last_read + by) for one in ledger.unobserved),
     )

@@ -14,24 +14,20 @@ from datetime import UTC, datetime, timedelta
 
 from solera.plan.ledger import (
     ALL_REQUESTS,
-    NOTHING,
     SOURCES,
     ZERO,
     Counter,
     Instance,
     InstanceKey,
     Ledger,
-    Pairing,
     Reading,
     Series,
     Slice,
     Unobserved,
     add,
-    coarsen,
-    join,
 )
 from solera.plan.ledger_record import EvidenceError, from_record, to_record
-from solera.stats.failure_share import Interval
+from solera.plan.slices import add_slice, count_slice
 
 __all__ = [
     "ALL_REQUESTS",
@@ -52,9 +48,6 @@ FUTURE = timedelta(seconds=5)
 
 SKEW = timedelta(seconds=60)
 """How far a node's clock, which dates process starts, may lie behind the operator's."""
-
-PAIR_WITHIN = timedelta(minutes=2)
-"""Requests of one arm wait this long for requests of the other; after that they say nothing about the same span of time."""
 
 MAX_FALLS = 3
 """A process whose counters fell this often is not one process (a load-balanced address): nothing more of it is counted."""
@@ -80,12 +73,19 @@ def new_ledger(rollout_id: str, stable: str, candidate: str, now: datetime) -> L
 
 
 def absorb(
-    ledger: Ledger, readings: Sequence[Reading], *, step: int, now: datetime, alive: AbstractSet[str] | None = None
+    ledger: Ledger,
+    readings: Sequence[Reading],
+    *,
+    step: int,
+    now: datetime,
+    alive: AbstractSet[str] | None = None,
+    limits: Mapping[str, float] | None = None,
 ) -> Ledger:
     """The ledger after one look: ``readings`` in any order, repeated or not, counted for ``step``.
 
     Call it at each look, without readings too: only so can a verdict tell that a source fell silent. ``alive`` are the uids of the pods that
-    exist now; None means unknown. It is not asked about gateway instances. Never raises for what a reading holds.
+    exist now; None means unknown. It is not asked about gateway instances. ``limits`` are the guardrails' limits as shares: with them the evidence
+    against each goes on from look to look, without them a verdict has to gather it anew. Never raises for what a reading holds.
     """
     look = _Look(ledger, step, max(now, ledger.now))
     scrapes: dict[tuple[InstanceKey, datetime, str], Reading] = {}
@@ -98,7 +98,7 @@ def absorb(
         look.take(reading)
     if alive is not None:
         look.compare(alive)
-    return look.close()
+    return look.close(limits or {})
 
 
 class _Look:
@@ -233,7 +233,7 @@ class _Look:
                 self.unobserved = tuple(u for u in self.unobserved if (u.source, u.revision, u.instance) != key)
                 self.unobserved_total -= 1
 
-    def close(self) -> Ledger:
+    def close(self, limits: Mapping[str, float]) -> Ledger:
         seen = replace(
             self.ledger,
             from_zero_after=self.from_zero_after,
@@ -245,52 +245,7 @@ class _Look:
             resets=self.resets,
             refused=self.refused,
         )
-        return _add_slice(seen, Slice(self.ledger.now, self.now, self.step, self.counted))
-
-
-def count_slice(ledger: Ledger, part: Slice) -> Ledger:
-    """The ledger after one look of which only the counts were kept, as ``absorb`` would leave it: every series counts as read at ``part.end``.
-
-    The slices of one rollout must come in the order of time.
-    """
-    read_at = dict.fromkeys((*ledger.totals, *part.counts), part.end)
-    return _add_slice(replace(ledger, read_at=read_at), part)
-
-
-def _add_slice(ledger: Ledger, part: Slice) -> Ledger:
-    """The one way by which counts come into a ledger, from readings or from a recording: totals, pairs and the ring."""
-    totals = dict(ledger.totals)
-    for series, more in part.counts.items():
-        steps = totals.get(series, {})
-        totals[series] = {**steps, part.step: add(steps.get(part.step, ZERO), more)}
-    return replace(
-        ledger,
-        now=part.end,
-        step=part.step,
-        step_since=ledger.step_since if part.step == ledger.step else part.end,
-        totals=totals,
-        pairings=_paired(ledger, part),
-        ring=coarsen((*ledger.ring, part), len(totals)) if part.counts else ledger.ring,
-    )
-
-
-def _paired(ledger: Ledger, part: Slice) -> dict[tuple[str, str], Pairing]:
-    """Bring together what both arms did since each of them last had a request."""
-    pairings = dict(ledger.pairings)
-    for source, name in sorted({(source, name) for source, _, name in part.counts if name != ALL_REQUESTS}):
-        candidate = part.counts.get((source, ledger.candidate, name), ZERO)
-        stable = part.counts.get((source, ledger.stable, name), ZERO)
-        pairing = pairings.get((source, name), Pairing())
-        since = pairing.waiting_since or part.start
-        fresh = Interval(candidate.total, candidate.bad, stable.total, stable.bad)
-        together = join(pairing.waiting, fresh) if part.end - since <= PAIR_WITHIN else fresh
-        if together.candidate and together.stable:
-            steps = {**pairing.steps, part.step: join(pairing.steps.get(part.step, NOTHING), together)}
-            pairings[source, name] = Pairing(pairing.profile.add(together), steps)
-        else:
-            since = since if together != fresh else part.start
-            pairings[source, name] = replace(pairing, waiting=together, waiting_since=since)
-    return pairings
+        return add_slice(seen, Slice(self.ledger.now, self.now, self.step, self.counted), limits)
 
 
 def _after(started: str, moment: datetime) -> bool | None:

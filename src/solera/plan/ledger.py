@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from solera.stats.dispersion import Spread
 from solera.stats.failure_share import Interval, RatioProfile
+from solera.stats.interval_bets import Bets
 
 ALL_REQUESTS = ""
 """The guardrail name under which a reading carries the count of all requests."""
@@ -121,6 +123,8 @@ class Ledger:
     ``totals`` holds a series from its first valid reading on, with 0 when that only gave a baseline: a series that is absent was never
     measured. ``read_at`` is its newest valid reading. ``resets`` counts the falls of all instances, ``refused`` the
     readings and counters that were not counted, by reason. A process that started after ``from_zero_after`` is counted from zero.
+    ``gathered`` is what the interval in progress has counted since ``gathered_since``; ``spreads`` and, by source and guardrail of the candidate,
+    ``bets`` are about the intervals before it (``solera.plan.intervals``).
     """
 
     rollout_id: str
@@ -136,6 +140,10 @@ class Ledger:
     instances: Mapping[InstanceKey, Instance] = field(default_factory=dict)
     pairings: Mapping[tuple[str, str], Pairing] = field(default_factory=dict)
     ring: tuple[Slice, ...] = ()
+    gathered: Mapping[Series, Counter] = field(default_factory=dict)
+    gathered_since: datetime | None = None
+    spreads: Mapping[Series, Spread] = field(default_factory=dict)
+    bets: Mapping[tuple[str, str], Bets] = field(default_factory=dict)
     unobserved: tuple[Unobserved, ...] = ()
     unobserved_total: int = 0
     resets: int = 0

@@ -1,19 +1,24 @@
 """The ledger as data of a RolloutRecord, and back: exact, bounded in size, readable for a person.
 
 Counters are written as [total, bad], pairs as [candidate, its failures, stable, its failures]; times as RFC 3339 in UTC; the two revisions as
-"stable" and "candidate". The ring is a table: ``columns`` name its series, a row is [start, end, step, total, bad, total, bad ...].
+"stable" and "candidate". The ring is a table: ``columns`` name its series, a row is [start, end, step, total, bad, total, bad ...]. In ``intervals``,
+a row of ``spreads`` ends with the numbers of a ``Spread``, a row of ``bets`` with those of ``Bets``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from solera.errors import SoleraError
+from solera.plan.intervals import regather
 from solera.plan.ledger import Counter, Instance, Ledger, Pairing, Series, Slice, Unobserved
+from solera.stats.dispersion import Spread
 from solera.stats.failure_share import Interval, RatioProfile
+from solera.stats.interval_bets import ODDS_RATIOS, Bets
 
 FORMAT = 1
 _STABLE, _CANDIDATE = "stable", "candidate"
@@ -80,6 +85,21 @@ def to_record(ledger: Ledger) -> dict[str, Any]:
             }
             for (source, name), p in sorted(ledger.pairings.items())
         ],
+        "intervals": {
+            "since": None if ledger.gathered_since is None else _text(ledger.gathered_since),
+            "gathered": [
+                [source, role(revision), name, c.total, c.bad]
+                for (source, revision, name), c in sorted(ledger.gathered.items())
+            ],
+            "spreads": [
+                [source, role(revision), name, s.bad, s.total, s.pairs, s.squares]
+                for (source, revision, name), s in sorted(ledger.spreads.items())
+            ],
+            "bets": [
+                [source, name, b.limit, b.waiting, b.due, *b.running]
+                for (source, name), b in sorted(ledger.bets.items())
+            ],
+        },
         "ring": {
             "columns": [[source, role(revision), name] for source, revision, name in columns],
             "rows": [_row(part, columns) for part in ledger.ring],
@@ -108,7 +128,7 @@ def _read(record: Mapping[str, Any]) -> Ledger:
     revisions = {_STABLE: str(record[_STABLE]), _CANDIDATE: str(record[_CANDIDATE])}
     columns: list[Series] = [(source, revisions[role], name) for source, role, name in record["ring"]["columns"]]
     series = [((str(t["source"]), revisions[t["revision"]], str(t["guardrail"])), t) for t in record["totals"]]
-    return Ledger(
+    ledger = Ledger(
         rollout_id=str(record["rollout"]),
         stable=revisions[_STABLE],
         candidate=revisions[_CANDIDATE],
@@ -150,6 +170,28 @@ def _read(record: Mapping[str, Any]) -> Ledger:
         resets=_count(record["resets"]),
         refused={str(reason): _count(times) for reason, times in record["refused"].items()},
     )
+    intervals = record.get("intervals")
+    if intervals is None:  # records of 0.1.0 do not have them
+        return regather(ledger)
+    return replace(
+        ledger,
+        gathered_since=None if intervals["since"] is None else _time(intervals["since"]),
+        gathered={
+            (str(source), revisions[role], str(name)): _counter(numbers)
+            for source, role, name, *numbers in intervals["gathered"]
+        },
+        spreads={
+            (str(source), revisions[role], str(name)): Spread(*map(_count, numbers))
+            for source, role, name, *numbers in intervals["spreads"]
+        },
+        bets={(str(source), str(name)): _bets(*map(float, numbers)) for source, name, *numbers in intervals["bets"]},
+    )
+
+
+def _bets(limit: float, waiting: float, due: float, *running: float) -> Bets:
+    if len(running) != len(ODDS_RATIOS) or not all(map(math.isfinite, (*running, due))) or not 0 < waiting <= 1:
+        raise ValueError(f"{[limit, waiting, due, *running]} are no bets")
+    return Bets(limit, running, waiting, due)
 
 
 def _row(part: Slice, columns: list[Series]) -> list[Any]:

@@ -6,10 +6,13 @@ import math
 from datetime import timedelta
 
 from solera.plan.ledger import Counter, Ledger, Pairing, Slice
+from solera.plan.showing import BURST_ALLOWANCE, Evidence
 from solera.stats.share import divergence
 
 _RECENT = 20
-_NEVER = 50_000_000
+_NEVER = 5_000_000
+_LEAST_DUE = 0.5
+_ROUNDS = 4
 
 
 def share(value: float) -> str:
@@ -64,29 +67,35 @@ def _refusals(ledger: Ledger) -> str:
     return f" (readings refused in this rollout: {', '.join(parts)})" if parts else ""
 
 
-def forecast(
-    ledger: Ledger, source: str, guardrail: str, whole: Counter, limit: float, to_pass: float, to_fail: float
-) -> str | None:
+def forecast(of: Evidence) -> str | None:
     """When the verdict may be expected if the share stays as it is; None where it is too close to the limit to say.
 
-    The wealth grows by the divergence per event, less half the logarithm of their number (Laplace's approximation of the mixture).
+    The wealth grows by the divergence per event, less half the logarithm of their number (Laplace's approximation of the mixture). What
+    counts for one in bursts must reach its level too.
     """
-    likely = (whole.bad + 0.5) / (whole.total + 1)
-    gain = divergence(likely, limit)
-    if not whole.total or gain * _NEVER < 1:
-        return None
-    if (likely < limit) != (whole.bad < limit * whole.total):
+    whole, limit = of.whole, of.spec.limit
+    if limit is None or whole.total * limit < _LEAST_DUE:
         return None  # so few requests that the prior alone would speak
+    gain = divergence(whole.bad / whole.total, limit)
+    if gain * _NEVER < 1:
+        return None
+    passing = whole.bad < limit * whole.total
     needed = float(whole.total)
-    for _ in range(4):
-        needed = ((to_pass if likely < limit else to_fail) + 0.5 * math.log1p(needed * limit)) / gain
+    for _ in range(_ROUNDS):
+        due = 0.5 * math.log1p(needed * limit)
+        if passing:
+            size = of.spread.burst_size_after(max(needed / whole.total, 1.0))
+            allowed = of.levels.promotion - math.log(BURST_ALLOWANCE)
+            needed = max(of.levels.promotion + due, size * (allowed + due)) / gain
+        else:
+            needed = (of.levels.rollback + due) / gain
     more = needed - whole.total
     if needed > _NEVER:
         return None
-    verdict = "Pass" if likely < limit else "Fail"
+    verdict = "Pass" if passing else "Fail"
     if more < 1:
         return f"{verdict} soon, if the share stays as it is"
-    rate = _rate(ledger, source, guardrail)
+    rate = _rate(of.ledger, of.source, of.spec.name)
     when = (
         f", about {duration(timedelta(seconds=more / rate))} at the present rate" if rate and more / rate < 1e8 else ""
     )

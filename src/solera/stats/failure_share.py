@@ -120,21 +120,27 @@ class RatioProfile:
         pairs = zip(self.log_likelihood, _AT_NODES, strict=True)
         return RatioProfile(tuple(old + _log_likelihood(interval, ratio) for old, ratio in pairs))
 
-    def log_e_above(self, null_ratio: float) -> float:
-        """Log e-value of "the ratio is above ``null_ratio``": crosses ln(1/alpha) with probability <= alpha if it never is."""
-        return self._log_e(null_ratio, [min(null_ratio * factor, HIGHEST) for factor in RATIOS])
+    def log_e_above(self, null_ratio: float, burst_size: float = 1.0) -> float:
+        """Log e-value of "the ratio is above ``null_ratio``": crosses ln(1/alpha) with probability <= alpha if it never is.
 
-    def log_e_below(self, null_ratio: float) -> float:
-        """Log e-value of "the ratio is below ``null_ratio``": crosses ln(1/alpha) with probability <= alpha if it never is."""
-        return self._log_e(null_ratio, [max(null_ratio / factor, LOWEST) for factor in RATIOS])
+        With a ``burst_size`` above 1 every so many failures count for one (``solera.stats.dispersion``).
+        """
+        return self._log_e(null_ratio, [min(null_ratio * factor, HIGHEST) for factor in RATIOS], burst_size)
 
-    def _log_e(self, null_ratio: float, ratios: Sequence[float]) -> float:
+    def log_e_below(self, null_ratio: float, burst_size: float = 1.0) -> float:
+        """Log e-value of "the ratio is below ``null_ratio``": crosses ln(1/alpha) with probability <= alpha if it never is.
+
+        ``burst_size`` is as for ``log_e_above``.
+        """
+        return self._log_e(null_ratio, [max(null_ratio / factor, LOWEST) for factor in RATIOS], burst_size)
+
+    def _log_e(self, null_ratio: float, ratios: Sequence[float], burst_size: float) -> float:
         if not LOWEST < null_ratio < HIGHEST:
             raise ValueError(f"the ratio under test must lie between {LOWEST} and {HIGHEST}, got {null_ratio}")
         if not any(self.log_likelihood):
             return 0.0
         base = self._at(null_ratio)
-        return log_mean([self._at(ratio) - base for ratio in ratios])
+        return log_mean([(self._at(ratio) - base) / burst_size for ratio in ratios])
 
     def _at(self, ratio: float) -> float:
         return math.fsum(map(mul, _coefficients(ratio), self.log_likelihood))

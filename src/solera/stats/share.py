@@ -11,7 +11,7 @@ supermartingale that starts at 1: it ever reaches 1/alpha with probability at mo
 nor independent, the share may drift as long as it keeps to its side of p. Likewise the wealth below. It does not hold when
 the same event is counted twice, or when which events are counted depends on how they ended.
 
-Units: counts of events, shares in (0, 1), natural logarithms. ``weight`` = m, the prior's size in events.
+Units: counts of events (fractions where several events count for one), shares in (0, 1), natural logarithms. ``weight`` = m, the prior's size in events.
 """
 
 from __future__ import annotations
@@ -39,33 +39,33 @@ def prior_weight(limit: float, bad_at_limit: float) -> float:
     return max(precision / variance - 1, 1e-3)
 
 
-def log_wealth_above(bad: int, total: int, limit: float, weight: float) -> float:
+def log_wealth_above(bad: float, total: float, limit: float, weight: float) -> float:
     """Log evidence that the share is above ``limit``; crosses ln(1/alpha) with probability <= alpha if it never is."""
     return _log_wealth(bad, total - bad, limit, weight, _known_log_prior(limit, weight))
 
 
-def log_wealth_below(bad: int, total: int, limit: float, weight: float) -> float:
+def log_wealth_below(bad: float, total: float, limit: float, weight: float) -> float:
     """Log evidence that the share is below ``limit``; crosses ln(1/alpha) with probability <= alpha if it never is."""
     return _log_wealth(total - bad, bad, 1 - limit, weight, _known_log_prior(1 - limit, weight))
 
 
-def shown_above(bad: int, total: int, limit: float, weight: float, log_level: float) -> bool:
+def shown_above(bad: float, total: float, limit: float, weight: float, log_level: float) -> bool:
     """Whether the wealth above has reached ``log_level``; skips the integral where even the best alternative has not."""
     return far_above(bad, total, limit, log_level) and log_wealth_above(bad, total, limit, weight) >= log_level
 
 
-def shown_below(bad: int, total: int, limit: float, weight: float, log_level: float) -> bool:
+def shown_below(bad: float, total: float, limit: float, weight: float, log_level: float) -> bool:
     """Whether the wealth below has reached ``log_level``; skips the integral where even the best alternative has not."""
     return shown_above(total - bad, total, 1 - limit, weight, log_level)
 
 
-def far_above(bad: int, total: int, limit: float, log_level: float) -> bool:
+def far_above(bad: float, total: float, limit: float, log_level: float) -> bool:
     """A cheap condition for ``shown_above``, necessary only: the likelihood ratio of the observed share bounds every mixture."""
     return bad > total * limit and total * divergence(bad / total, limit) >= log_level
 
 
 @lru_cache(maxsize=4096)
-def lower_limit(bad: int, total: int, weight: float, log_level: float) -> float:
+def lower_limit(bad: float, total: float, weight: float, log_level: float) -> float:
     """Lower confidence limit of the share: the values under it are all shown to be exceeded at ``log_level`` = ln(1/alpha).
 
     Holds at all times at once with probability 1 - alpha when the chance of a bad event is the same at every event.
@@ -74,7 +74,7 @@ def lower_limit(bad: int, total: int, weight: float, log_level: float) -> float:
 
 
 @lru_cache(maxsize=4096)
-def upper_limit(bad: int, total: int, weight: float, log_level: float) -> float:
+def upper_limit(bad: float, total: float, weight: float, log_level: float) -> float:
     """Upper confidence limit of the share, the mirror of ``lower_limit``: 1 without events."""
     return 1 - _limit(total - bad, total, weight, log_level)
 
@@ -85,7 +85,7 @@ def divergence(share: float, limit: float) -> float:
     return value + ((1 - share) * (math.log1p(-share) - math.log1p(-limit)) if share < 1 else 0.0)
 
 
-def _log_wealth(bad: int, good: int, limit: float, weight: float, log_prior: float) -> float:
+def _log_wealth(bad: float, good: float, limit: float, weight: float, log_prior: float) -> float:
     posterior = log_incomplete_beta(weight * (1 - limit) + good, weight * limit + bad, 1 - limit)
     return posterior - log_prior - bad * math.log(limit) - good * math.log1p(-limit)
 
@@ -97,7 +97,7 @@ def _log_prior(limit: float, weight: float) -> float:
 _known_log_prior = lru_cache(maxsize=1024)(_log_prior)
 
 
-def _limit(bad: int, total: int, weight: float, log_level: float) -> float:
+def _limit(bad: float, total: float, weight: float, log_level: float) -> float:
     if bad == 0:
         return 0.0
 

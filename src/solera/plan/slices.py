@@ -1,0 +1,59 @@
+"""Counts come into a ledger by one way, from readings or from slices that were kept: totals, pairs, intervals and the ring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from solera.plan.intervals import gather
+from solera.plan.ledger import ALL_REQUESTS, NOTHING, ZERO, Ledger, Pairing, Slice, add, coarsen, join
+from solera.stats.failure_share import Interval
+
+PAIR_WITHIN = timedelta(minutes=2)
+"""Requests of one arm wait this long for requests of the other; after that they say nothing about the same span of time."""
+
+
+def count_slice(ledger: Ledger, part: Slice, limits: Mapping[str, float] | None = None) -> Ledger:
+    """The ledger after one look of which only the counts were kept, as ``absorb`` would leave it: every series counts as read at ``part.end``.
+
+    The slices of one rollout must come in the order of time. ``limits`` are as for ``absorb``.
+    """
+    read_at = dict.fromkeys((*ledger.totals, *part.counts), part.end)
+    return add_slice(replace(ledger, read_at=read_at), part, limits or {})
+
+
+def add_slice(ledger: Ledger, part: Slice, limits: Mapping[str, float]) -> Ledger:
+    """The one way by which counts come into a ledger, from readings or from a recording: totals, pairs, intervals and the ring."""
+    totals = dict(ledger.totals)
+    for series, more in part.counts.items():
+        steps = totals.get(series, {})
+        totals[series] = {**steps, part.step: add(steps.get(part.step, ZERO), more)}
+    return replace(
+        gather(ledger, part, limits),
+        now=part.end,
+        step=part.step,
+        step_since=ledger.step_since if part.step == ledger.step else part.end,
+        totals=totals,
+        pairings=_paired(ledger, part),
+        ring=coarsen((*ledger.ring, part), len(totals)) if part.counts else ledger.ring,
+    )
+
+
+def _paired(ledger: Ledger, part: Slice) -> dict[tuple[str, str], Pairing]:
+    """Bring together what both arms did since each of them last had a request."""
+    pairings = dict(ledger.pairings)
+    for source, name in sorted({(source, name) for source, _, name in part.counts if name != ALL_REQUESTS}):
+        candidate = part.counts.get((source, ledger.candidate, name), ZERO)
+        stable = part.counts.get((source, ledger.stable, name), ZERO)
+        pairing = pairings.get((source, name), Pairing())
+        since = pairing.waiting_since or part.start
+        fresh = Interval(candidate.total, candidate.bad, stable.total, stable.bad)
+        together = join(pairing.waiting, fresh) if part.end - since <= PAIR_WITHIN else fresh
+        if together.candidate and together.stable:
+            steps = {**pairing.steps, part.step: join(pairing.steps.get(part.step, NOTHING), together)}
+            pairings[source, name] = Pairing(pairing.profile.add(together), steps)
+        else:
+            since = since if together != fresh else part.start
+            pairings[source, name] = replace(pairing, waiting=together, waiting_since=since)
+    return pairings
