@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from benchmarks.judges.lives import Floats, Ints
 from scipy.special import bdtr, bdtrc, gammaln
 
 
@@ -18,8 +19,8 @@ def p_value_of_two(count: int, runs: int, other_count: int, other_runs: int) -> 
     total = count + other_count
     split = np.arange(max(0, total - other_runs), min(runs, total) + 1)
 
-    def log_choose(n: int, k: np.ndarray) -> np.ndarray:
-        return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    def log_choose(n: int, k: Ints) -> Floats:
+        return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
 
     log_chance = log_choose(runs, split) + log_choose(other_runs, total - split)
     chance = np.exp(log_chance - log_chance.max())

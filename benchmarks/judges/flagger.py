@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from benchmarks.judges.lives import Lives, Outcome, Traffic, Windows, silence
+from benchmarks.judges.lives import Lives, Outcome, Traffic, Windows, below_limit_probability, silence
 from numpy.typing import ArrayLike
-from scipy.special import bdtrc
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +50,6 @@ class Rules:
         return len(self.weights) + self.threshold
 
 
-def failed_check_probability(requests: int, success: float, min_success: float) -> float:
-    """Of one check of ``requests`` answers that are each good with probability ``success``; 1 without requests."""
-    if requests == 0:
-        return 1.0
-    bad = np.arange(requests + 1)
-    passes = (requests - bad) / requests >= min_success
-    return float(bdtrc(bad[passes].max(), requests, 1 - success))
-
-
 def rollback_probability(
     requests: int | Sequence[int], success: float | Sequence[float], rules: Rules | None = None
 ) -> float:
@@ -82,7 +72,7 @@ def rollback_probability(
         good = every_success[min(tick, len(every_success) - 1)]
         after = np.zeros_like(at)
         for step, weight in enumerate(weights):
-            fails = failed_check_probability(round(total * weight / 100), good, rules.min_success)
+            fails = below_limit_probability(round(total * weight / 100), good, rules.min_success)
             after[step, 1:] += at[step, :-1] * fails
             rolled_back += at[step, -1] * fails
             if step + 1 < len(weights):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtrc
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -51,7 +53,7 @@ class Lives:
         return self.count(outcome) / len(self.outcome)
 
 
-def column(values: NDArray[np.generic], tick: int) -> NDArray[np.generic]:
+def column(values: NDArray[Any], tick: int) -> NDArray[Any]:
     """Column ``tick`` of an array of shape (), (ticks,) or (lives, ticks)."""
     return values if values.ndim == 0 else values[..., tick]
 
@@ -86,6 +88,15 @@ def recorded_traffic(requests: ArrayLike, bad: ArrayLike) -> Traffic:
     if all_.ndim != 2 or all_.shape != wrong.shape:
         raise ValueError(f"requests and bad have one shape (lives, ticks), not {all_.shape} and {wrong.shape}")
     return lambda tick, _weight: (all_[:, tick], wrong[:, tick])
+
+
+def below_limit_probability(requests: int, success: float, least: float) -> float:
+    """That fewer than the share ``least`` of ``requests`` answers are good, each with chance ``success``; 1 without requests."""
+    if requests == 0:
+        return 1.0
+    bad = np.arange(requests + 1)
+    passes = (requests - bad) / requests >= least
+    return float(bdtrc(bad[passes].max(), requests, 1 - success))
 
 
 class Windows:

@@ -6,10 +6,9 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
 import pytest
-from benchmarks.judges import flagger
 from benchmarks.judges.agreement import p_value
 from benchmarks.judges.flagger import Rules, rollback_probability, simulate
-from benchmarks.judges.lives import Outcome, Traffic, binomial_traffic, recorded_traffic
+from benchmarks.judges.lives import Outcome, Traffic, below_limit_probability, binomial_traffic, recorded_traffic
 
 SUCCESS = (0.997, 0.995, 0.992, 0.985, 0.98)
 TABLE = {  # requests per interval to the whole service -> P(rollback) by true success, as printed
@@ -124,9 +123,7 @@ def test_a_window_longer_than_the_tick_reads_the_same_bad_answers_again() -> Non
 
 
 def test_exactly_the_limit_passes() -> None:
-    assert flagger.failed_check_probability(100, 0.99, 0.99) == pytest.approx(
-        1 - 0.99**100 - 100 * 0.01 * 0.99**99, abs=1e-12
-    )
+    assert below_limit_probability(100, 0.99, 0.99) == pytest.approx(1 - 0.99**100 - 100 * 0.01 * 0.99**99, abs=1e-12)
     assert simulate(life(*[(300, 3)] * 10), 1, 10).outcome[0] == Outcome.PROMOTED
 
 
