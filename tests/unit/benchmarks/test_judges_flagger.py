@@ -6,19 +6,10 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
 import pytest
+from benchmarks.judges import known
 from benchmarks.judges.agreement import p_value
 from benchmarks.judges.flagger import Rules, rollback_probability, simulate
 from benchmarks.judges.lives import Outcome, Traffic, below_limit_probability, binomial_traffic, recorded_traffic
-
-SUCCESS = (0.997, 0.995, 0.992, 0.985, 0.98)
-TABLE = {  # requests per interval to the whole service -> P(rollback) by true success, as printed
-    40: ("0.0001", "0.0007", "0.005", "0.058", "0.145"),
-    100: ("0.004", "0.030", "0.142", "0.579", "0.809"),
-    200: ("0.032", "0.172", "0.510", "0.944", "0.993"),
-    400: ("0.009", "0.097", "0.471", "0.979", "0.999"),
-    1000: ("0.0003", "0.014", "0.318", "0.998", "1.000"),
-    4000: ("0.0000", "0.0000", "0.089", "1.000", "1.000"),
-}
 
 
 def life(*windows: tuple[float, float]) -> Traffic:
@@ -29,9 +20,9 @@ def life(*windows: tuple[float, float]) -> Traffic:
 GOOD, BAD = (100, 0), (100, 5)
 
 
-@pytest.mark.parametrize("requests", TABLE)
+@pytest.mark.parametrize("requests", known.FLAGGER)
 def test_the_exact_form_gives_the_known_table(requests: int) -> None:
-    for success, printed in zip(SUCCESS, TABLE[requests], strict=True):
+    for success, printed in zip(known.SUCCESS, known.FLAGGER[requests], strict=True):
         # Two of them were rounded first to four decimals, so all are: that changes no other.
         four = Decimal(rollback_probability(requests, success)).quantize(Decimal("0.0001"))
         assert str(four.quantize(Decimal(printed), ROUND_HALF_UP)) == printed, success
@@ -46,21 +37,13 @@ def test_the_simulation_agrees_with_the_exact_form(requests: int, success: float
     assert p_value(lives.count(Outcome.ROLLED_BACK), n, exact) > 1e-3
 
 
-def incident(first: int) -> list[float]:
-    return [0.996] * first + [0.97] * 6 + [0.996]
-
-
 def test_an_identical_candidate_is_rolled_back_by_an_incident_that_both_arms_share() -> None:
-    exact = [rollback_probability(600, incident(first)) for first in range(10)]
-    assert f"{np.mean(exact):.2f}" == "0.96"
-    rng, n = np.random.default_rng(2), 4000
-    ticks = Rules().most_ticks
-    share = np.full((n, ticks), 0.004)
-    for row, first in enumerate(rng.integers(0, 10, n)):
-        share[row, first : first + 6] = 0.03
-    lives = simulate(binomial_traffic(rng, 600, share), n, ticks)
-    assert p_value(lives.count(Outcome.ROLLED_BACK), n, float(np.mean(exact))) > 1e-3
-    assert p_value(lives.count(Outcome.ROLLED_BACK), n, 0.96) > 1e-3
+    exact = np.mean([rollback_probability(600, known.incident(first)) for first in known.INCIDENT_STARTS])
+    assert exact == pytest.approx(known.INCIDENT, abs=0.005)
+    rng, n, ticks = np.random.default_rng(2), 4000, Rules().most_ticks
+    lives = simulate(known.incident_traffic(rng, n, ticks), n, ticks)
+    assert p_value(lives.count(Outcome.ROLLED_BACK), n, float(exact)) > 1e-3
+    assert p_value(lives.count(Outcome.ROLLED_BACK), n, known.INCIDENT) > 1e-3
     quiet = simulate(binomial_traffic(rng, 600, 0.004), n, ticks)
     assert quiet.share(Outcome.ROLLED_BACK) < 0.06
 
