@@ -212,7 +212,7 @@ def background(
         result = measured(metric, windows.success_rate(), unanswered)
         counters.add(result, taken)
         due[taken] = tick + np.where(result[taken] == Phase.ERROR, retry, interval)
-        phase = np.where(running, verdict(metric, counters, terminating=tick == horizon), phase)
+        phase = np.where(running, verdict(metric, counters), phase)
         ended = running & (phase != Phase.RUNNING)
         outcome[ended & ((phase == Phase.FAILED) | (phase == Phase.ERROR))] = Outcome.ROLLED_BACK
         outcome[ended & (phase == Phase.INCONCLUSIVE)] = Outcome.PAUSED
@@ -221,5 +221,6 @@ def background(
             break
         weight = np.where(outcome == Outcome.PAUSED, weight, np.where(outcome == Outcome.UNDECIDED, planned[tick], 0))
         windows.add(tick, traffic(tick, weight), outcome != Outcome.ROLLED_BACK)
+    # With the last step a run that goes on is terminated, which makes it Successful whatever it has not seen.
     outcome[outcome == Outcome.UNDECIDED] = Outcome.PROMOTED
     return Lives(outcome, decided, windows.served, windows.harmed)

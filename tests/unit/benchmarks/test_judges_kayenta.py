@@ -362,6 +362,13 @@ def test_a_candidate_without_requests_is_rolled_back_and_one_that_is_better_too_
     assert judge_lives(control, better, 2, rng, Metric(direction=Direction.INCREASE)).outcome[0] == Outcome.PROMOTED
 
 
+def test_a_perfect_score_rolls_back_when_it_is_the_marginal_one() -> None:
+    same, rng = [[0.01, 0.02, 0.03, 0.04]], np.random.default_rng(0)
+    assert judge_lives(same, same, 2, rng, pass_score=100).outcome[0] == Outcome.PROMOTED
+    lives = judge_lives(same, same, 2, rng, pass_score=100, marginal_score=100)
+    assert (lives.outcome[0], lives.tick[0]) == (Outcome.ROLLED_BACK, 2)
+
+
 def test_a_life_is_what_its_runs_are_one_by_one() -> None:
     rng = np.random.default_rng(11)
     requests = rng.poisson(30, (2, 60, 24))
