@@ -38,6 +38,13 @@ BAD_TO_FAIL = 3.0
 CLEARLY_WORSE = 2.0
 """Where stable breaks the limit too and no ``max_ratio`` is set: how much worse than stable a candidate must be shown to be."""
 
+LOOKS_WORSE = 5.0
+"""The e-value from which on a candidate over its limit looks worse than stable. While both have the same fault it ever does so once in five times at most."""
+
+LEAST_DUE = 0.3
+LEAST_SHARE = 0.5
+"""Stable can tell: so many bad events were due at the limit, and it had at least half as many requests as the candidate."""
+
 _CLEARER = 2.0
 """A part of the rollout is told instead of the whole when it speaks so much more clearly, in units of log wealth."""
 
@@ -153,6 +160,15 @@ def limits(of: Evidence) -> tuple[float | None, float | None]:
         # A hundredth of an event is far below what shows; such steps let the cache of the roots serve many looks.
         return low, upper_limit(round(whole.bad / size, 2), round(whole.total / size, 2), weight, level - allowed)
     return low, upper_limit(whole.bad, whole.total, weight, level)
+
+
+def looks_like_stable(of: Evidence) -> bool:
+    """Whether stable, with requests enough to tell, does not look better than the candidate: what is wrong may be wrong with both."""
+    spans, limit = of.pairing.steps.values(), of.spec.limit
+    stable, candidate = sum(s.stable for s in spans), sum(s.candidate for s in spans)
+    if limit is None or stable * limit < LEAST_DUE or stable < LEAST_SHARE * candidate:
+        return False
+    return of.pairing.profile.log_e_above(1.0) < math.log(LOOKS_WORSE)
 
 
 @dataclass(frozen=True, slots=True)
