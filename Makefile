@@ -10,7 +10,7 @@ PY := .venv/bin/python
 LAB := $(PY) -m lab
 UV = $$(./lab/uv.sh)
 
-.PHONY: bench-peer help setup lock fmt lint type contracts unit sim cluster e2e test demo lab-up lab-down lab-status crds check clean bench
+.PHONY: bench-decisions bench-peer help setup lock fmt lint type contracts unit sim cluster e2e test demo lab-up lab-down lab-status crds check clean bench
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -90,6 +90,9 @@ demo: setup ## One whole life of a model, on the lab, with live traffic
 
 bench: setup ## What many objects cost, beside a bare client in the same run (N=100: quick)
 	@$(PY) -m benchmarks.scale $(if $(N),--objects $(N))
+
+bench-decisions: setup ## Verdicts beside those of other tools, in simulated worlds (20 minutes)
+	@$(PY) -m benchmarks.decisions
 
 bench-peer: setup ## The same rollout through Flagger and through Solera, beside each other (8 minutes)
 	@$(PY) -m benchmarks.peer

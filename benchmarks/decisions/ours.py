@@ -26,7 +26,7 @@ from solera.plan.showing import (
 )
 from solera.stats.dispersion import ASSUMED_SIZE, ASSUMED_WORTH
 from solera.stats.failure_share import RATIOS
-from solera.stats.interval_bets import AT_ONCE, ODDS_RATIOS
+from solera.stats.interval_bets import AT_ONCE, ODDS_RATIOS, WEIGHTS
 from solera.stats.share import prior_weight
 
 Floats = NDArray[np.float64]
@@ -90,19 +90,18 @@ def _bets(n: Floats, x: Floats, limit: float) -> Floats:
     odds = np.array(ODDS_RATIOS)
     stake_rate = np.log1p(limit * (odds - 1))
     running = np.zeros((len(n), len(odds)))
-    waiting, due, begun = np.ones(len(n)), np.zeros(len(n)), np.zeros(len(n), dtype=bool)
+    waiting, due = np.ones(len(n)), np.zeros(len(n))
     out = np.empty(n.shape)
     for at in range(n.shape[1]):
         total = n[:, at]
         there = total > 0
-        left = np.where(begun, AT_ONCE / (1 + np.log1p(due)), AT_ONCE)
-        left = np.where(there, left, waiting)
+        left = np.where(there, (1 - AT_ONCE) / (1 + np.log1p(due)), waiting)
         stake = -np.expm1(-total[:, None] * stake_rate)
         with np.errstate(invalid="ignore", divide="ignore"):
             factor = np.where(there[:, None], 1 - stake + stake * (x[:, at] / (total * limit))[:, None], 1.0)
         running = (running + (waiting - left)[:, None]) * factor
-        waiting, due, begun = left, due + total * limit, begun | there
-        out[:, at] = running.mean(1) + waiting
+        waiting, due = left, due + total * limit
+        out[:, at] = running @ np.array(WEIGHTS) + waiting
     return np.log(out)
 
 

@@ -8,8 +8,8 @@ interval, and as alternatives the shares q whose odds are r times those of p, th
 In an interval without bad events that is the likelihood ratio of q to p, with a single event it is the likelihood ratio altogether. With many events it grows only linearly in
 x: a burst that fills one interval multiplies the wealth by at most 1/p, and where many bad events are due in each, by no more than how many times as many there were.
 
-A share may rise at any time. So the wealth is a mixture over when it did: half of the money is bet from the first interval on, the rest begins later, such
-that (1/2)/(1 + ln(1 + u)) has not begun when u bad events were due at the limit.
+A share may rise at any time. So the wealth is a mixture over when it did: AT_ONCE of the money is bet from the first interval on, the rest begins later, such
+that (1 - AT_ONCE)/(1 + ln(1 + u)) of it has not begun when u bad events were due at the limit.
 
 The guarantee. If in every interval the expected share of bad events, given all intervals before, is at most p, the wealth is a supermartingale that starts at
 1: it ever reaches 1/alpha with probability at most alpha, however often one looks between two intervals. Events of one interval may depend on each other in any way: they
@@ -26,11 +26,15 @@ from dataclasses import dataclass
 from solera.stats.arguments import count, open_interval
 
 ODDS_RATIOS = (1.5, 2.0, 3.0, 5.0, 10.0)
-"""The alternatives, as multiples of the odds at the limit; equal weights."""
+"""The alternatives, as multiples of the odds at the limit."""
 
-AT_ONCE = 0.5
+WEIGHTS = (0.1, 0.2, 0.4, 0.2, 0.1)
+"""Of the alternatives: most on a share that is worth a rollback and not seen at once anyway."""
+
+AT_ONCE = 0.65
 """The part of the money that is bet from the first interval on."""
 
+_LOG_WEIGHTS = tuple(map(math.log, WEIGHTS))
 _NOTHING = -1e6
 """The log wealth of an alternative that has lost all: finite, so that it can be written down as a number."""
 
@@ -64,7 +68,7 @@ class Bets:
         if not total:
             return self
         limit = self.limit
-        waiting = AT_ONCE if self.waiting >= 1 else AT_ONCE / (1 + math.log1p(self.due))
+        waiting = (1 - AT_ONCE) / (1 + math.log1p(self.due))
         begins = math.log(max(self.waiting - waiting, 5e-324))
         per_bad = bad / (total * limit)
         running = []
@@ -80,6 +84,6 @@ class Bets:
     def log_e(self) -> float:
         """Log e-value of "the share is above the limit"; crosses ln(1/alpha) with probability <= alpha if it never is."""
         waiting = math.log(self.waiting)
-        logs = [value - math.log(len(ODDS_RATIOS)) for value in self.running]
+        logs = [value + weight for value, weight in zip(self.running, _LOG_WEIGHTS, strict=True)]
         top = max(waiting, *logs)
         return top + math.log(math.fsum(math.exp(value - top) for value in (waiting, *logs)))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from solera.stats.arguments import ArgumentError
-from solera.stats.interval_bets import AT_ONCE, ODDS_RATIOS, Bets
+from solera.stats.interval_bets import AT_ONCE, ODDS_RATIOS, WEIGHTS, Bets
 
 
 def after(intervals: list[tuple[int, int]], limit: float = 0.01) -> Bets:
@@ -27,17 +27,17 @@ def share_at(odds_ratio: float, limit: float) -> float:
 def by_definition(intervals: list[tuple[int, int]], limit: float) -> float:
     """The mixture over alternatives and beginnings, written out."""
     due, waiting = 0.0, [1.0]
-    for index, (_, total) in enumerate(intervals):
-        waiting.append(AT_ONCE if index == 0 else AT_ONCE / (1 + math.log1p(due)))
+    for _, total in intervals:
+        waiting.append((1 - AT_ONCE) / (1 + math.log1p(due)))
         due += total * limit
     value = waiting[-1]
     for begin in range(len(intervals)):
-        for odds_ratio in ODDS_RATIOS:
+        for odds_ratio, weight in zip(ODDS_RATIOS, WEIGHTS, strict=True):
             share, wealth = share_at(odds_ratio, limit), 1.0
             for bad, total in intervals[begin:]:
                 stake = 1 - ((1 - share) / (1 - limit)) ** total
                 wealth *= 1 - stake + stake * bad / (total * limit)
-            value += (waiting[begin] - waiting[begin + 1]) * wealth / len(ODDS_RATIOS)
+            value += (waiting[begin] - waiting[begin + 1]) * wealth * weight
     return value
 
 
