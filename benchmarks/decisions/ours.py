@@ -189,7 +189,7 @@ def _excuse(world: World, rules: Rules, open_: Bools, outcome: NDArray[np.int8],
         if len(lives):
             ends = [part[lives, : at + 1][:, ::-1].cumsum(1)[:, ::-1] for part in (n, x, s, f)]
             clear = np.where(with_ours[lives, : at + 1], _clearness(ends[0], ends[1], rules.limit), 0.0)
-            whole = clear[:, 0] if at >= 0 else 0.0
+            whole = clear[:, 0].copy()
             clear[ends[0] == ends[0][:, :1]] = 0.0
             start = clear.argmax(1)
             rows = np.arange(len(lives))

@@ -69,8 +69,7 @@ def test_the_judge_of_arrays_is_the_operators(scenario: Scenario, rules: ours.Ru
     expected = [really(world, life, rules, looks) for life in range(lives)]
     agree = [(int(a), int(b)) for a, b in zip(found.outcome, found.tick, strict=True)]
     same = sum(one == (int(a), b) for one, (a, b) in zip(agree, expected, strict=True))
-    # The ring of a ledger grows coarser in long lives, so what began when may be told a little differently.
-    assert same >= (lives - 1 if scenario.incident else lives)
+    assert same == lives, (agree, expected)
 
 
 def test_failures_of_a_burst_come_together_and_their_share_is_kept() -> None:
