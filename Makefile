@@ -52,10 +52,10 @@ check: lint type contracts ## Lint, types, import contracts, generated files
 	@$(PY) -m solera.api.crd --check
 
 unit: check ## Fast tests that need nothing (< 60 s)
-	@.venv/bin/pytest -q tests/unit
+	@.venv/bin/pytest -q -n auto tests/unit
 
 sim: setup ## Whole lives in a simulated world, invariants checked at every write
-	@.venv/bin/pytest -q tests/sim
+	@.venv/bin/pytest -q -n auto tests/sim
 
 lab-up: setup ## Start the lab: a real Kubernetes on this machine
 	@$(LAB) up

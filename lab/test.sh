@@ -18,8 +18,8 @@ layer() { # name, command...
 
 say checks
 make check || exit 1
-layer unit .venv/bin/pytest
-[ "$failed" = 1 ] || layer sim .venv/bin/pytest
+layer unit .venv/bin/pytest -n "${WORKERS:-auto}"
+[ "$failed" = 1 ] || layer sim .venv/bin/pytest -n "${WORKERS:-auto}"
 [ "$failed" = 0 ] || { .venv/bin/python lab/counts.py "$reports"; exit 1; }
 
 if [ -n "${KUBECONFIG:-}" ]; then
