@@ -74,9 +74,9 @@ class RevisionRef(StatusModel):
     version: Name
     """Name of the version."""
     revision: RevisionName
-    """Name of the revision, and of its ControllerRevision, Deployment and Service."""
+    """Name of the revision and of its objects."""
     hash: Hash
-    """Hash of the content that can change an answer."""
+    """Hash of what can change an answer."""
 
 
 class PreviousRef(RevisionRef):
@@ -134,7 +134,7 @@ class RolloutStatus(StatusModel):
     message: Message | None = None
     """One sentence that says what it waits for or how it ended."""
     observed_share: PercentText | None = None
-    """Share of the requests that the candidate really got in the current step."""
+    """Share of the requests that the candidate really got in the step."""
     held_since: Timestamp | None = None
     """Since when it holds."""
     hold_reason: Reason | None = None
@@ -144,7 +144,7 @@ class RolloutStatus(StatusModel):
     paused_by: Annotated[str, Field(max_length=256)] | None = None
     """Who paused it, if that is known."""
     timed_from: Timestamp | None = None
-    """From when the step's times are counted, if it was paused: its start, moved by the time that it was paused."""
+    """From when the step's times count, if it was paused: its start, moved by the pause."""
     evidence_at: Timestamp | None = None
     """When the figures under guardrails were taken."""
     withdrawn: bool | None = None
@@ -250,7 +250,7 @@ class LLMDeploymentStatus(StatusModel):
     model_name: Annotated[str, Field(max_length=128)] | None = None
     """Name under which the model is asked for."""
     effective_version: Name | None = None
-    """Version that should carry the traffic now: serve, followed along successors from migrateBefore on."""
+    """Version that should carry the traffic: serve, followed along successors from migrateBefore on."""
     stable: RevisionRef | None = None
     """Revision that carries the traffic."""
     candidate: RevisionRef | None = None
@@ -272,7 +272,7 @@ class LLMDeploymentStatus(StatusModel):
     guardrails: Annotated[tuple[GuardrailStatus, ...], Field(max_length=16), map_list("name")] | None = None
     """What the evidence says about each guardrail."""
     versions: Annotated[tuple[VersionStatus, ...], Field(max_length=128), map_list("name")] | None = None
-    """Where each version stands in its life, also those that left the spec."""
+    """The life of each version, also of those that left the spec."""
     rejected: Annotated[tuple[RejectedRevision, ...], Field(max_length=32), ATOMIC, newest(32)] | None = None
     """Revisions that were rolled back, newest last."""
     promoted: Annotated[tuple[PastRevision, ...], Field(max_length=32), ATOMIC, newest(32)] | None = None

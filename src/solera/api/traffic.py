@@ -110,7 +110,7 @@ class Step(SpecModel):
     min_requests: Annotated[int, *whole(0, 1_000_000_000)] | None = None
     """Least number of the candidate's requests at this weight; 20 when left out."""
     max_duration: PositiveDuration | None = None
-    """After this time without a verdict, onInconclusive applies; 2h when left out. Waiting for an approval does not count."""
+    """After this time without a verdict onInconclusive applies; 2h when left out. An approval may take longer."""
     pause: Pause | None = None
     """A wait before leaving the step."""
 
@@ -119,9 +119,9 @@ class ComparedToStable(SpecModel):
     """A bound relative to the stable version in the same intervals."""
 
     max_ratio: Ratio
-    """How many times the stable version's share of bad events the candidate's may be, in quotes, above 1, for example "1.25"."""
+    """How many times stable's share of bad events the candidate's may be, in quotes, above 1, for example "1.25"."""
     require: Require | None = None
-    """Pass: the ratio must be shown to be kept, which needs hundreds of bad events. Left out: it can only fail or hold."""
+    """Pass: it must be shown to be kept, which needs hundreds of bad events. Left out: it can only fail or hold."""
 
 
 class Guardrail(SpecModel):
@@ -156,7 +156,7 @@ class Metrics(SpecModel):
     """Where the evidence comes from."""
 
     source: Annotated[str, *text(63, "^(Direct|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$", SAY_SOURCE)] | None = None
-    """Direct (default): the operator reads the pods' own counters. Otherwise the name of a source that the administrator declared."""
+    """Direct (default): the pods' own counters. Otherwise the name of a source that the administrator declared."""
 
 
 class Rollout(SpecModel):
