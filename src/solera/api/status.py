@@ -15,6 +15,7 @@ RevisionName = Annotated[str, Field(min_length=1, max_length=63)]
 Hash = Annotated[str, Field(min_length=1, max_length=64)]
 Name = Annotated[str, Field(min_length=1, max_length=63)]
 Percent = Annotated[int, Field(ge=0, le=100)]
+StepNumber = Annotated[int, Field(ge=0, le=64)]
 Count = Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
 
 
@@ -117,22 +118,22 @@ class RolloutStatus(StatusModel):
     """Revision being let in."""
     started_at: Timestamp | None = None
     """When it began."""
-    step: Annotated[int, Field(ge=0, le=32)] | None = None
+    step: StepNumber | None = None
     """Number of the current step, from 0."""
-    steps: Annotated[int, Field(ge=0, le=32)] | None = None
+    steps: StepNumber | None = None
     """How many steps there are."""
     weight: Percent | None = None
     """Weight that the current step plans, in percent."""
     step_started_at: Timestamp | None = None
     """When the route took over the weight of the current step."""
-    approved_steps: Annotated[tuple[Annotated[int, Field(ge=0, le=32)], ...], Field(max_length=32), ATOMIC] | None = (
-        None
-    )
+    approved_steps: Annotated[tuple[StepNumber, ...], Field(max_length=64), ATOMIC] | None = None
     """Steps that a person has approved."""
     reason: Reason | None = None
     """One word that says what it waits for or how it ended."""
     message: Message | None = None
     """One sentence that says what it waits for or how it ended."""
+    harmed_at_most: Count | None = None
+    """With Adaptive: how many bad requests more than the limits allow it has caused at most, as far as can be told."""
     observed_share: PercentText | None = None
     """Share of the requests that the candidate really got in the step."""
     held_since: Timestamp | None = None

@@ -78,6 +78,13 @@ class Action(StrEnum):
     ROLL_BACK = "RollBack"
 
 
+class Strategy(StrEnum):
+    """How the weight of a candidate rises."""
+
+    STEPS = "Steps"
+    ADAPTIVE = "Adaptive"
+
+
 class OnInconclusive(StrEnum):
     """What follows when a step's time is over and the evidence still shows nothing."""
 
@@ -150,6 +157,8 @@ class Risk(SpecModel):
     """Chance to roll back a good candidate; 5% when left out."""
     false_promotion: RiskShare | None = None
     """Chance to promote a candidate that breaks a limit; 5% when left out."""
+    max_harmed_requests: Annotated[int, *whole(1, 1_000_000)] | None = None
+    """For Adaptive: how many bad requests more than the limits allow a rollout may be expected to cause."""
 
 
 class Metrics(SpecModel):
@@ -162,13 +171,19 @@ class Metrics(SpecModel):
 class Rollout(SpecModel):
     """How a candidate is let in."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(cel.ADAPTIVE_NEEDS_A_BUDGET, cel.BUDGET_NEEDS_ADAPTIVE, cel.ADAPTIVE_NEEDS_A_LIMIT)
+    )
+
+    strategy: Strategy | None = None
+    """Steps (default): from step to step. Adaptive: as fast as risk.maxHarmedRequests allows; it passes over no step."""
     steps: (
         Annotated[
             tuple[Step, ...], Field(min_length=1, max_length=32), ATOMIC, cel.WEIGHTS_RISE, cel.LAST_WEIGHT_IS_100
         ]
         | None
     ) = None
-    """Weights in order; the last is 100. Left out: 5, 25, 50, 100."""
+    """Weights in order; the last is 100. Left out: 5, 25, 50, 100; with Adaptive 100 alone."""
     guardrails: Annotated[tuple[Guardrail, ...], Field(max_length=16), map_list("name")] | None = None
     """Conditions that every candidate must keep."""
     risk: Risk | None = None
