@@ -1,0 +1,201 @@
+"""The adaptive ramp: the candidate's weight rises as fast as the evidence keeps the expected harm of the rollout within its budget.
+
+The promise. *Harm* are the bad requests of the candidate beyond what the limit allows, in expectation: requests times (share of bad ones -
+limit), for the guardrail that rolls back and has most of it. With probability 1 - ``falsePromotion`` the harm until the candidate is promoted or
+rolled back stays within ``maxHarmedRequests``, provided that
+
+- the chance of a bad answer does not rise during the rollout (if it does, the bad answers counted beyond the limit still end it),
+- requests come no more than twice as fast as in the last minutes until the next look,
+- an answer that is bad is counted ``SETTLE`` + ``slowerThan`` + one reading after its request, while the source of the counts is read at all,
+- whoever is told that the budget is spent acts: ``onInconclusive: RollBack`` does, ``Hold`` leaves the weight to a person.
+
+How. Let u be the upper confidence limit of the candidate's share over the whole rollout (``solera.stats.harm``; 1 at the beginning), n its events so
+far, d those that come before bad ones among them would be known and acted on: ``spent`` = n·(u - limit) at most, and a weight is taken only
+if (n + 2d)·(u - limit) is within the budget. At the beginning that is 2d·(1 - limit): a candidate that answers nothing but errors is found out
+within its budget. A weight in force is never lowered for want of evidence; when even (n + d)·(u - limit) is over the budget, and
+more than half of it is spent, it is *spent out*. (In the first span after a rise n may be less than d: what is still allowed then was allowed before.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+
+from solera.api.defaults import MAX_DURATION, ResolvedStep
+from solera.plan.ledger import ALL_REQUESTS, ZERO, Counter, Ledger, Slice
+from solera.plan.verdict import ROLL_BACK, STALE_AFTER, GuardrailSpec
+from solera.stats.harm import harm_within, most_harm
+
+RUNGS = (1, 2, 3, 5, 8, 12, 18, 25, 35, 50)
+"""Weights of an adaptive rollout before 100, in percent, next to those that were declared. More than half waits for the proof."""
+
+RUNG_DURATION = timedelta(seconds=30)
+"""Least time on a rung: so many writes of the route, and enough requests to see that the gateway follows it."""
+
+SETTLE = timedelta(seconds=15)
+"""How long after its request an answer that is not slow is counted, a look has followed, and the gateway has taken over what came of it."""
+
+READ_EVERY = timedelta(seconds=5)
+"""The least that is taken for the time between two readings."""
+
+WINDOW = timedelta(minutes=5)
+"""Over which the rate of requests is taken."""
+
+WATCH = timedelta(seconds=30)
+"""How long requests must have been counted before the first weight is chosen by their rate."""
+
+BURST = 2.0
+"""So much faster than before requests may come without harm beyond the budget."""
+
+_SPENT = 0.5
+_SHORTEST = 5.0
+
+
+def ladder(declared: Sequence[ResolvedStep]) -> tuple[ResolvedStep, ...]:
+    """The steps of an adaptive rollout: those that were declared, and the rungs between them."""
+    taken = {step.weight for step in declared}
+    rungs = [
+        ResolvedStep(weight, RUNG_DURATION, 1, RUNG_DURATION + MAX_DURATION, needs_approval=False, rung=True)
+        for weight in RUNGS
+        if weight not in taken
+    ]
+    return tuple(sorted((*declared, *rungs), key=lambda step: step.weight))
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """What the budget allows at one look.
+
+    ``spent`` is the harm so far at most, in requests, ``by`` the guardrail that has most of it. ``rate`` are all requests in a second, None
+    while they are not known; ``until_known`` is the time from a request to what follows from its answer. ``weight`` is the largest that keeps
+    to the budget, in percent, 0 without a rate; ``least`` the smallest budget with which a rollout could begin at 1%.
+    """
+
+    budget: int
+    spent: float
+    by: str
+    rate: float | None
+    until_known: timedelta
+    weight: int
+    spent_out: bool
+    least: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """One guardrail in one source: what was counted, and how long it takes until an answer is."""
+
+    spec: GuardrailSpec
+    limit: float
+    counter: Counter
+    until_known: float
+
+    def fits(self, rate: float, weight: int, budget: int, log_level: float) -> bool:
+        more = to_come(rate, weight, self.until_known)
+        return harm_within(self.counter.bad, self.counter.total, more, self.limit, budget, log_level)
+
+
+def to_come(rate: float, weight: float, seconds: float) -> float:
+    """The most requests of the candidate in that time, at ``rate`` of all in a second: two standard errors of a Poisson number above the mean."""
+    mean = rate * weight / 100 * seconds
+    return mean + 2 * math.sqrt(mean)
+
+
+def climb(
+    specs: Sequence[GuardrailSpec], ledger: Ledger | None, *, budget: int, false_promotion: float, weight: int
+) -> Ramp:
+    """What the budget (in requests) allows now; ``weight`` is the one in force, in percent, 0 before the first."""
+    specs = [spec for spec in specs if spec.limit is not None and spec.action == ROLL_BACK]
+    log_level = math.log(max(len(specs), 1) / false_promotion)
+    counted = [one for spec in specs for one in _counted(spec, ledger)]
+    spent = [(most_harm(c.counter.bad, c.counter.total, c.limit, log_level), c.spec.name) for c in counted]
+    most, by = max(spent, default=(0.0, ""))
+    rate = None if ledger is None else request_rate(ledger)
+    slowest = max((c.until_known for c in counted), default=SETTLE.total_seconds())
+    until_known = timedelta(seconds=slowest)
+    if rate is None:
+        return Ramp(budget, most, by, None, until_known, 0, spent_out=most > budget, least=0)
+
+    def fits(percent: int, burst: float) -> bool:
+        return all(c.fits(rate * burst, percent, budget, log_level) for c in counted)
+
+    at_one = max((to_come(BURST * rate, 1, c.until_known) * (1 - c.limit) for c in counted), default=0.0)
+    return Ramp(
+        budget=budget,
+        spent=most,
+        by=by,
+        rate=rate,
+        until_known=until_known,
+        weight=_largest(lambda percent: fits(percent, BURST)),
+        spent_out=most > budget or (most > _SPENT * budget and not fits(weight, 1.0)),
+        least=math.ceil(at_one),
+    )
+
+
+def onward(steps: Sequence[ResolvedStep], index: int, ramp: Ramp, *, proven: bool) -> int | None:
+    """The furthest step after ``index`` (-1: before the first) that the budget allows; None when not even the next.
+
+    A declared step is never passed over, and 100% is for a candidate that is ``proven``.
+    """
+    found = None
+    for following in range(index + 1, len(steps)):
+        step = steps[following]
+        if step.weight > ramp.weight or (step.weight == 100 and not proven):
+            break
+        found = following
+        if not step.rung:
+            break
+    return found
+
+
+def request_rate(ledger: Ledger) -> float | None:
+    """All requests of both arms in a second, rather too many than too few; None while they are not known well enough."""
+    read = [
+        at
+        for (source, revision, name), at in ledger.read_at.items()
+        if name == ALL_REQUESTS and (revision == ledger.stable or ledger.total(source, revision).total)
+    ]
+    if not read or ledger.now - max(read) > STALE_AFTER or ledger.now - ledger.began < WATCH:
+        return None
+    recent = _recent(ledger)
+    if not recent:
+        return 1 / min(WINDOW, ledger.now - ledger.began).total_seconds()
+    by_source: dict[str, int] = {}
+    for part in recent:
+        for (source, _, name), counter in part.counts.items():
+            if name == ALL_REQUESTS:
+                by_source[source] = by_source.get(source, 0) + counter.total
+    seconds = max((ledger.now - recent[0].start).total_seconds(), _SHORTEST)
+    return (max(by_source.values(), default=0) + 1) / seconds
+
+
+def _recent(ledger: Ledger) -> list[Slice]:
+    return [part for part in ledger.ring if part.end > ledger.now - WINDOW]
+
+
+def _counted(spec: GuardrailSpec, ledger: Ledger | None) -> Iterator[_Counted]:
+    assert spec.limit is not None
+    settle = SETTLE.total_seconds() + (spec.slower_than or 0.0)
+    if ledger is None:
+        yield _Counted(spec, spec.limit, ZERO, settle + READ_EVERY.total_seconds())
+        return
+    recent = _recent(ledger)
+    for source in ledger.sources(ledger.candidate, spec.name) or ledger.sources(ledger.stable, spec.name) or ("",):
+        ends = [part.end for part in recent if any((s, n) == (source, spec.name) for s, _, n in part.counts)]
+        gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(ends)]
+        every = max(sorted(gaps)[len(gaps) // 2] if gaps else 0.0, READ_EVERY.total_seconds())
+        yield _Counted(spec, spec.limit, ledger.total(source, ledger.candidate, spec.name), settle + every)
+
+
+def _largest(fits: Callable[[int], bool]) -> int:
+    """The largest percentage that fits, 0 if none does; every smaller one does, too."""
+    if fits(100):
+        return 100
+    low, high = 0, 100
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
