@@ -44,6 +44,7 @@ LIVES = 10_000
 LATE = (SETTLE + READ_EVERY).total_seconds()
 LONGEST = 48 * 3600.0
 EXACT, GRID = 1000, 0.005
+UNKNOWN = -2
 RESULTS = Path(__file__).resolve().parent / "results.json"
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- ramp:begin (written by `python -m benchmarks.ramp --write`) -->", "<!-- ramp:end -->"
@@ -69,6 +70,7 @@ class Bound:
     def __init__(self, says: Callable[[int, int], bool], guess: float) -> None:
         self._says, self._guess = says, guess
         self._known: dict[int, int] = {}
+        self._table: Ints = np.full(0, UNKNOWN, dtype=np.int64)
 
     def at(self, total: int) -> int:
         """-1: not even with none. What a test says of some bad events it says of fewer, too."""
@@ -94,8 +96,13 @@ class Bound:
         return self._known[total]
 
     def of(self, totals: Ints) -> Ints:
-        values, places = np.unique(totals, return_inverse=True)
-        return np.array([self.at(int(n)) for n in values], dtype=np.int64)[places]
+        if totals.size and totals.max() >= self._table.size:
+            more = np.full(max(1024, 2 * int(totals.max())) - self._table.size + 1, UNKNOWN, dtype=np.int64)
+            self._table = np.concatenate([self._table, more])
+        found = self._table[totals]
+        for total in np.unique(totals[found == UNKNOWN]):
+            self._table[total] = self.at(int(total))
+        return self._table[totals] if (found == UNKNOWN).any() else found
 
 
 def passes() -> Bound:

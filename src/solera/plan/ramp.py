@@ -66,36 +66,55 @@ def ladder(declared: Sequence[ResolvedStep]) -> tuple[ResolvedStep, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Ramp:
-    """What the budget allows at one look.
-
-    ``spent`` is the harm so far at most, in requests, ``by`` the guardrail that has most of it. ``rate`` are all requests in a second, None
-    while they are not known; ``until_known`` is the time from a request to what follows from its answer. ``weight`` is the largest that keeps
-    to the budget, in percent, 0 without a rate; ``least`` the smallest budget with which a rollout could begin at 1%.
-    """
-
-    budget: int
-    spent: float
-    by: str
-    rate: float | None
-    until_known: timedelta
-    weight: int
-    spent_out: bool
-    least: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """One guardrail in one source: what was counted, and how long it takes until an answer is."""
+class Counted:
+    """One guardrail in one source: ``spent`` is its harm at most, ``until_known`` the seconds from a request to what follows from its answer."""
 
     spec: GuardrailSpec
     limit: float
     counter: Counter
+    spent: float
     until_known: float
 
     def fits(self, rate: float, weight: int, budget: int, log_level: float) -> bool:
+        """Whether the budget holds for what was counted and what comes until it is known."""
         more = to_come(rate, weight, self.until_known)
         return harm_within(self.counter.bad, self.counter.total, more, self.limit, budget, log_level)
+
+    def cost(self, rate: float, weight: int) -> float:
+        """The harm at most by then, if what comes is as bad as what was counted may be."""
+        more = to_come(rate, weight, self.until_known)
+        return self.spent * (1 + more / self.counter.total) if self.counter.total else more * (1 - self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """What the budget allows at one look.
+
+    ``rate`` are all requests in a second at most, None while they are not known. ``weight`` is the largest that keeps to the budget, in percent, 0
+    without a rate; ``spent_out`` says that it is not kept where the weight is now. ``least`` is the smallest budget with which a rollout could begin at 1%.
+    """
+
+    budget: int
+    counted: tuple[Counted, ...]
+    rate: float | None
+    weight: int
+    spent_out: bool
+    least: int
+
+    @property
+    def worst(self) -> Counted | None:
+        """Where most harm may have been done."""
+        return max(self.counted, key=lambda c: c.spent, default=None)
+
+    @property
+    def spent(self) -> float:
+        """The harm so far at most, in requests."""
+        return max((c.spent for c in self.counted), default=0.0)
+
+    def costliest(self, weight: int) -> Counted | None:
+        """What stands most in the way of a weight."""
+        rate = BURST * (self.rate or 0.0)
+        return max(self.counted, key=lambda c: c.cost(rate, weight), default=None)
 
 
 def to_come(rate: float, weight: float, seconds: float) -> float:
@@ -110,27 +129,24 @@ def climb(
     """What the budget (in requests) allows now; ``weight`` is the one in force, in percent, 0 before the first."""
     specs = [spec for spec in specs if spec.limit is not None and spec.action == ROLL_BACK]
     log_level = math.log(max(len(specs), 1) / false_promotion)
-    counted = [one for spec in specs for one in _counted(spec, ledger)]
-    spent = [(most_harm(c.counter.bad, c.counter.total, c.limit, log_level), c.spec.name) for c in counted]
-    most, by = max(spent, default=(0.0, ""))
+    counted = tuple(one for spec in specs for one in _counted(spec, ledger, log_level))
+    most = max((c.spent for c in counted), default=0.0)
     rate = None if ledger is None else request_rate(ledger)
-    slowest = max((c.until_known for c in counted), default=SETTLE.total_seconds())
-    until_known = timedelta(seconds=slowest)
     if rate is None:
-        return Ramp(budget, most, by, None, until_known, 0, spent_out=most > budget, least=0)
+        return Ramp(budget, counted, None, 0, spent_out=most > budget, least=0)
 
-    def fits(percent: int, burst: float) -> bool:
-        return all(c.fits(rate * burst, percent, budget, log_level) for c in counted)
+    at_least, at_most = rate
 
-    at_one = max((to_come(BURST * rate, 1, c.until_known) * (1 - c.limit) for c in counted), default=0.0)
+    def fits(percent: int, rate: float) -> bool:
+        return all(c.fits(rate, percent, budget, log_level) for c in counted)
+
+    at_one = max((to_come(BURST * at_most, 1, c.until_known) * (1 - c.limit) for c in counted), default=0.0)
     return Ramp(
-        budget=budget,
-        spent=most,
-        by=by,
-        rate=rate,
-        until_known=until_known,
-        weight=_largest(lambda percent: fits(percent, BURST)),
-        spent_out=most > budget or (most > _SPENT * budget and not fits(weight, 1.0)),
+        budget,
+        counted,
+        at_most,
+        weight=_largest(lambda percent: fits(percent, BURST * at_most)),
+        spent_out=most > budget or (most > _SPENT * budget and not fits(weight, at_least)),
         least=math.ceil(at_one),
     )
 
@@ -151,43 +167,53 @@ def onward(steps: Sequence[ResolvedStep], index: int, ramp: Ramp, *, proven: boo
     return found
 
 
-def request_rate(ledger: Ledger) -> float | None:
-    """All requests of both arms in a second, rather too many than too few; None while they are not known well enough."""
+def request_rate(ledger: Ledger) -> tuple[float, float] | None:
+    """All requests of both arms in a second over the last minutes: at least, and at most. None while that is not known.
+
+    It is known ``WATCH`` after the first ones were counted, while the stable revision is read: a source that has counted none may be
+    one that has just been read for the first time. What is counted first after a gap may have come in a moment or since the count before.
+    """
     read = [
         at
         for (source, revision, name), at in ledger.read_at.items()
         if name == ALL_REQUESTS and (revision == ledger.stable or ledger.total(source, revision).total)
     ]
-    if not read or ledger.now - max(read) > STALE_AFTER or ledger.now - ledger.began < WATCH:
+    ring = ledger.ring
+    if not read or not ring or ledger.now - max(read) > STALE_AFTER or ledger.now - ring[0].start < WATCH:
         return None
     recent = _recent(ledger)
     if not recent:
-        return 1 / min(WINDOW, ledger.now - ledger.began).total_seconds()
+        return 0.0, 1 / WINDOW.total_seconds()
     by_source: dict[str, int] = {}
     for part in recent:
         for (source, _, name), counter in part.counts.items():
             if name == ALL_REQUESTS:
                 by_source[source] = by_source.get(source, 0) + counter.total
-    seconds = max((ledger.now - recent[0].start).total_seconds(), _SHORTEST)
-    return (max(by_source.values(), default=0) + 1) / seconds
+    came = max(by_source.values(), default=0)
+    before = ring[-len(recent) - 1].end if len(ring) > len(recent) else recent[0].start
+    shortest = max((ledger.now - recent[0].start).total_seconds(), _SHORTEST)
+    longest = max((ledger.now - before).total_seconds(), _SHORTEST)
+    return min(came / longest, came / shortest), (came + 1) / shortest
 
 
 def _recent(ledger: Ledger) -> list[Slice]:
     return [part for part in ledger.ring if part.end > ledger.now - WINDOW]
 
 
-def _counted(spec: GuardrailSpec, ledger: Ledger | None) -> Iterator[_Counted]:
+def _counted(spec: GuardrailSpec, ledger: Ledger | None, log_level: float) -> Iterator[Counted]:
     assert spec.limit is not None
     settle = SETTLE.total_seconds() + (spec.slower_than or 0.0)
     if ledger is None:
-        yield _Counted(spec, spec.limit, ZERO, settle + READ_EVERY.total_seconds())
+        yield Counted(spec, spec.limit, ZERO, 0.0, settle + READ_EVERY.total_seconds())
         return
     recent = _recent(ledger)
     for source in ledger.sources(ledger.candidate, spec.name) or ledger.sources(ledger.stable, spec.name) or ("",):
         ends = [part.end for part in recent if any((s, n) == (source, spec.name) for s, _, n in part.counts)]
-        gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(ends)]
-        every = max(sorted(gaps)[len(gaps) // 2] if gaps else 0.0, READ_EVERY.total_seconds())
-        yield _Counted(spec, spec.limit, ledger.total(source, ledger.candidate, spec.name), settle + every)
+        gaps = sorted((later - earlier).total_seconds() for earlier, later in pairwise(ends))
+        every = max(gaps[len(gaps) // 2] if gaps else 0.0, READ_EVERY.total_seconds())
+        counter = ledger.total(source, ledger.candidate, spec.name)
+        spent = most_harm(counter.bad, counter.total, spec.limit, log_level)
+        yield Counted(spec, spec.limit, counter, spent, settle + every)
 
 
 def _largest(fits: Callable[[int], bool]) -> int:
