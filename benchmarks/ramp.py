@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solera.api.defaults import MIN_DURATION, MIN_REQUESTS, STEP_WEIGHTS
-from solera.plan.ramp import BURST, READ_EVERY, RUNG_DURATION, RUNGS, SETTLE, to_come
+from solera.plan.ramp import BURST, READ_EVERY, RUNG_DURATION, SETTLE, to_come
+from solera.plan.rungs import RUNGS
 from solera.plan.verdict import BAD_TO_FAIL, BAD_TO_PASS, WHOLE_ROLLOUT
 from solera.stats.harm import harm_within
 from solera.stats.share import prior_weight, shown_above, shown_below

@@ -26,11 +26,9 @@ from itertools import pairwise
 
 from solera.api.defaults import MAX_DURATION, ResolvedStep
 from solera.plan.ledger import ALL_REQUESTS, ZERO, Counter, Ledger, Slice
+from solera.plan.rungs import RUNGS
 from solera.plan.verdict import ROLL_BACK, STALE_AFTER, GuardrailSpec
 from solera.stats.harm import harm_within, most_harm
-
-RUNGS = (1, 2, 3, 5, 8, 12, 18, 25, 35, 50)
-"""Weights of an adaptive rollout before 100, in percent, next to those that were declared. More than half waits for the proof."""
 
 RUNG_DURATION = timedelta(seconds=30)
 """Least time on a rung: so many writes of the route, and enough requests to see that the gateway follows it."""
@@ -127,11 +125,30 @@ def climb(
     specs: Sequence[GuardrailSpec], ledger: Ledger | None, *, budget: int, false_promotion: float, weight: int
 ) -> Ramp:
     """What the budget (in requests) allows now; ``weight`` is the one in force, in percent, 0 before the first."""
-    specs = [spec for spec in specs if spec.limit is not None and spec.action == ROLL_BACK]
-    log_level = math.log(max(len(specs), 1) / false_promotion)
-    counted = tuple(one for spec in specs for one in _counted(spec, ledger, log_level))
+    limits, log_level = _limits(specs, false_promotion)
+    counted = tuple(one for spec in limits for one in _counted(spec, ledger, log_level))
+    return _ramp(counted, None if ledger is None else request_rate(ledger), budget, log_level, weight)
+
+
+def climb_well(
+    specs: Sequence[GuardrailSpec], good: int, rate: float, *, budget: int, false_promotion: float, weight: int
+) -> Ramp:
+    """What the budget would allow after so many ``good`` requests of the candidate and no bad one, at ``rate`` of all in a second."""
+    limits, log_level = _limits(specs, false_promotion)
+    every = READ_EVERY.total_seconds()
+    counted = tuple(_counts(spec, Counter(good, 0), every, log_level) for spec in limits)
+    return _ramp(counted, (rate, rate), budget, log_level, weight)
+
+
+def _limits(specs: Sequence[GuardrailSpec], false_promotion: float) -> tuple[list[GuardrailSpec], float]:
+    limits = [spec for spec in specs if spec.limit is not None and spec.action == ROLL_BACK]
+    return limits, math.log(max(len(limits), 1) / false_promotion)
+
+
+def _ramp(
+    counted: tuple[Counted, ...], rate: tuple[float, float] | None, budget: int, log_level: float, weight: int
+) -> Ramp:
     most = max((c.spent for c in counted), default=0.0)
-    rate = None if ledger is None else request_rate(ledger)
     if rate is None:
         return Ramp(budget, counted, None, 0, spent_out=most > budget, least=0)
 
@@ -201,19 +218,21 @@ def _recent(ledger: Ledger) -> list[Slice]:
 
 
 def _counted(spec: GuardrailSpec, ledger: Ledger | None, log_level: float) -> Iterator[Counted]:
-    assert spec.limit is not None
-    settle = SETTLE.total_seconds() + (spec.slower_than or 0.0)
     if ledger is None:
-        yield Counted(spec, spec.limit, ZERO, 0.0, settle + READ_EVERY.total_seconds())
+        yield _counts(spec, ZERO, 0.0, log_level)
         return
     recent = _recent(ledger)
     for source in ledger.sources(ledger.candidate, spec.name) or ledger.sources(ledger.stable, spec.name) or ("",):
         ends = [part.end for part in recent if any((s, n) == (source, spec.name) for s, _, n in part.counts)]
         gaps = sorted((later - earlier).total_seconds() for earlier, later in pairwise(ends))
-        every = max(gaps[len(gaps) // 2] if gaps else 0.0, READ_EVERY.total_seconds())
-        counter = ledger.total(source, ledger.candidate, spec.name)
-        spent = most_harm(counter.bad, counter.total, spec.limit, log_level)
-        yield Counted(spec, spec.limit, counter, spent, settle + every)
+        every = gaps[len(gaps) // 2] if gaps else 0.0
+        yield _counts(spec, ledger.total(source, ledger.candidate, spec.name), every, log_level)
+
+
+def _counts(spec: GuardrailSpec, counter: Counter, every: float, log_level: float) -> Counted:
+    assert spec.limit is not None
+    until_known = SETTLE.total_seconds() + (spec.slower_than or 0.0) + max(every, READ_EVERY.total_seconds())
+    return Counted(spec, spec.limit, counter, most_harm(counter.bad, counter.total, spec.limit, log_level), until_known)
 
 
 def _largest(fits: Callable[[int], bool]) -> int:

@@ -9,7 +9,8 @@ from benchmarks import ramp as bench
 from solera.api.defaults import ResolvedStep
 from solera.plan.evidence import Ledger, absorb
 from solera.plan.ledger import ALL_REQUESTS, Counter, Slice
-from solera.plan.ramp import RUNGS, Ramp, climb, ladder, onward, request_rate, to_come
+from solera.plan.ramp import Ramp, climb, ladder, onward, request_rate, to_come
+from solera.plan.rungs import RUNGS
 from solera.plan.verdict import GuardrailSpec
 from unit.plan.scrapes import CANDIDATE, STABLE, Process, at, ledger, stable
 
