@@ -35,10 +35,22 @@ def guardrails(by: Random) -> list[dict[str, Any]]:
     return by.choice([[errors], [errors], [errors, slow], [slow], []])
 
 
+def adaptive(by: Random) -> dict[str, Any]:
+    """What replaces the same fields of a rollout, if it is to be adaptive."""
+    limit = by.choice(["3%", "5%", "10%"])
+    errors = {"name": "errors", "metric": "ErrorRate", "limit": limit}
+    slow = {"name": "slow", "metric": "TimeToFirstToken", "slowerThan": "2.5s", "limit": "10%"}
+    return {
+        "strategy": "Adaptive",
+        "risk": {"maxHarmedRequests": by.choice([5, 30, 30, 300])},
+        "steps": by.choice([steps(by), [{"weight": 100, "minDuration": "10s", "minRequests": 5}]]),
+        "guardrails": by.choice([[errors], [errors, slow], [{**errors, "action": "Observe"}, slow]]),
+    }
+
+
 def rollout(by: Random) -> dict[str, Any]:
     return {
-        "steps": steps(by),
-        "guardrails": guardrails(by),
+        **({"steps": steps(by), "guardrails": guardrails(by)} if by.random() < 0.7 else adaptive(by)),
         "keepPrevious": by.choice(["0s", "10s", "60s"]),
         "onInconclusive": by.choice(["Hold", "RollBack"]),
     }

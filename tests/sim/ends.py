@@ -39,6 +39,8 @@ def finally_serve(life: Life, by: Random, how: Behaviour, **lifecycle: Any) -> N
     guardrail = {"name": "errors", "metric": "ErrorRate", "limit": "10%"}
     plan = [{k: v for k, v in one.items() if k != "maxDuration"} for one in steps(by)]
     new = {**life.spec["rollout"], "steps": plan, "guardrails": [guardrail], "onInconclusive": "Hold"}
+    if "risk" in new:  # at 40 requests a second 1% is more than the smallest of them
+        new["risk"] = {"maxHarmedRequests": by.choice([40, 400])}
     life.edit(serve=FRESH, versions=[*life.spec["versions"], entry, good], rollout=new)
 
 

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from sim.collector import BROKEN
-from sim.drawn import behaviour, guardrails, steps
+from sim.drawn import adaptive, behaviour, guardrails, steps
 from sim.life import Life
 from sim.timeline import START
 from solera.api.scalars import format_time
@@ -36,7 +36,22 @@ def edit_steps(life: Life, by: Random) -> None:
 
 
 def edit_guardrails(life: Life, by: Random) -> None:
-    life.edit_rollout(guardrails=guardrails(by))
+    if life.spec["rollout"].get("strategy") == "Adaptive":
+        life.edit_rollout(guardrails=adaptive(by)["guardrails"])
+    else:
+        life.edit_rollout(guardrails=guardrails(by))
+
+
+def edit_strategy(life: Life, by: Random) -> str:
+    """To and fro, or another budget."""
+    kept = {k: v for k, v in life.spec["rollout"].items() if k not in {"strategy", "risk"}}
+    if life.spec["rollout"].get("strategy") != "Adaptive":
+        life.edit(rollout={**kept, **adaptive(by)})
+    elif by.random() < 0.5:
+        life.edit_rollout(risk=adaptive(by)["risk"])
+    else:
+        life.edit(rollout=kept)
+    return f"{life.spec['rollout']}"
 
 
 def edit_engine(life: Life, by: Random) -> None:
@@ -198,6 +213,7 @@ EVERYDAY = [serve] * 6 + [
     serve_back,
     edit_steps,
     edit_guardrails,
+    edit_strategy,
     edit_engine,
     edit_one_engine,
     edit_operational,

@@ -7,6 +7,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
+from sim.adaptive import follows, over_budget, planned
 from sim.timeline import START
 from solera.api.scalars import parse_duration, parse_percent, parse_time
 from solera.plan.memory import Progress
@@ -75,13 +76,18 @@ def steps_are_kept(w: Any, old: Object | None, live: Object) -> None:
     check(declared, 3, f"{after[name]}% is the weight of no declared step ({new.step})")
     if last is None or last.rollout != new.rollout:
         known = begun[-1][1] if begun else -1
-        check(new.step <= known + 1 or w.steps_edited, 10, f"begins at step {new.step} after {begun}")
+        next_ = any(follows(p, known, new.step) for p in plans)
+        check(new.step <= known or next_ or w.steps_edited, 10, f"begins at step {new.step} after {begun}")
+        if known < 0 and not w.steps_edited:
+            check(*_within_budget(w, name, after[name]))
         return
     if not w.steps_edited:
-        check(new.step == last.step + 1, 10, f"a step was skipped or repeated: {last.step} then {new.step}, {begun}")
+        next_ = any(follows(p, last.step, new.step) for p in plans)
+        check(next_, 10, f"a step was skipped or repeated: {last.step} then {new.step}, {begun}")
     for plan in plans:
         try:
             _may_leave(w, plan, last, name, to=after[name])
+            check(*_within_budget(w, name, after[name]))
         except Broken as broken:
             problem = broken
         else:
@@ -92,7 +98,7 @@ def steps_are_kept(w: Any, old: Object | None, live: Object) -> None:
 def _plan(w: Any, spec: Object, candidate: str) -> list[Object]:
     if any(p["hash"] == candidate for p in w.life.status.get("promoted", ())):
         return [{"weight": 100, "minDuration": "0s", "minRequests": 0}]
-    return list((spec.get("rollout") or {}).get("steps") or ())
+    return planned(spec.get("rollout") or {})
 
 
 def _may_leave(w: Any, plan: list[Object], last: Progress, name: str, *, to: int) -> None:
@@ -120,6 +126,13 @@ def _may_leave(w: Any, plan: list[Object], last: Progress, name: str, *, to: int
         check(abs(share - planned) <= 0.1 + noise, 3, f"the candidate got {share:.0%} instead of {step['weight']}%")
     if to == 100:
         is_proven(w, name)
+
+
+def _within_budget(w: Any, name: str, weight: int) -> tuple[bool, int, str]:
+    if any(name.endswith(p["hash"]) for p in w.life.status.get("promoted", ())):
+        return True, 3, ""
+    found = [over_budget(w, name, weight, spec.get("rollout") or {}) for spec in w.recent_specs()]
+    return not found or None in found, 3, f"{weight}%: {found}"
 
 
 def _weight_of(w: Any, last: Progress) -> int | None:

@@ -146,9 +146,13 @@ class Life:
         self.witness.edited()
 
     def edit(self, **changes: Any) -> None:
-        steps = self.spec.get("rollout", {}).get("steps"), self.guardrails()
+        planned = self._planned()
         self.cluster.edit(KIND, NAMESPACE, self.name, lambda obj: obj["spec"].update(changes))
-        self.witness.edited(steps=steps != (self.spec.get("rollout", {}).get("steps"), self.guardrails()))
+        self.witness.edited(steps=planned != self._planned())
+
+    def _planned(self) -> tuple[Any, ...]:
+        rollout = self.spec.get("rollout") or {}
+        return rollout.get("steps"), self.guardrails(), rollout.get("strategy")
 
     def edit_template(self, **changes: Any) -> None:
         self.edit(template={**self.spec["template"], **changes})

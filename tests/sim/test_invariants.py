@@ -228,6 +228,11 @@ class Wrong:
 
 LIMIT_1 = {"guardrails": [{"name": "errors", "metric": "ErrorRate", "limit": "1%"}]}
 NO_REQUESTS = {"steps": [{"weight": w, "minDuration": "10s", "minRequests": 0} for w in (10, 100)]}
+ADAPTIVE: dict[str, Any] = {
+    "strategy": "Adaptive",
+    "risk": {"maxHarmedRequests": 30},
+    "steps": [{"weight": w, "minDuration": "10s", "minRequests": 5} for w in (5, 100)],
+}
 WRONG = {
     "weight before the first answer": Wrong(1, everything_answers, promotion),
     "a route to nobody": Wrong(2, rerouting(empty, when=two), promotion),
@@ -245,6 +250,11 @@ WRONG = {
     "three at once": Wrong(7, rerouting(everybody, when=lambda o: len(o.revisions) > 2), third),
     "a status that is not so": Wrong(8, saying(one_percent_more), promotion, says="claims"),
     "a write at rest": Wrong(8, saying(the_time), promotion, says="at rest"),
+    "more at once than the budget allows": Wrong(
+        3, seeing(lambda s: s["rollout"].update(risk={"maxHarmedRequests": 100_000})), promotion, 40.0, "nothing is known",
+        {**ADAPTIVE, "steps": ADAPTIVE["steps"][1:]}),
+    "a stop of the ramp passed over": Wrong(
+        10, seeing(lambda s: s["rollout"].update(steps=s["rollout"]["steps"][1:])), promotion, 5.0, "begins at", ADAPTIVE),
     "no data for a pass": Wrong(
         9, seeing(lambda s: s["rollout"].update(guardrails=[])), silence, says="without any", rollout=NO_REQUESTS),
     "no data for a fail": Wrong(9, saying(a_prejudice), silence),

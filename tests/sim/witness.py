@@ -78,6 +78,17 @@ class Witness:
     def was_proven(self, name: str) -> bool:
         return self.life.cluster.proven(name) or self._recent(self._proven.get(name))
 
+    def steadily(self) -> float:
+        """Requests in a second that came at least, over the last half minute and the last five: what an operator can know of the rate."""
+        traffic = self.life.traffic
+        now = sum(traffic.sent.values())
+        rates = []
+        for seconds in (30.0, 300.0):
+            since = min(seconds, max(self.t, 1.0))
+            before = sum(traffic.sent_at(self.t - since, name) for name in traffic.sent)
+            rates.append((now - before) / since)
+        return min(rates)
+
     def _recent(self, stamp: float | None) -> bool:
         return stamp is not None and self.window > 0 and stamp >= self.t - self.window
 

@@ -17,7 +17,7 @@ from solera.api import rules as say
 from solera.api.errors import InvalidSpec, InvalidValue
 from solera.api.node import Node
 from solera.api.scalars import parse_duration, parse_time
-from solera.api.traffic import Metric
+from solera.api.traffic import Action, Metric, Strategy
 
 Findings = Iterator[InvalidSpec]
 
@@ -140,6 +140,19 @@ def _rollout(rollout: Node) -> Findings:
     yield from _distinct(rollout.at("guardrails"))
     for guardrail in rollout.at("guardrails").items():
         yield from _guardrail(guardrail)
+    yield from _strategy(rollout)
+
+
+def _strategy(rollout: Node) -> Findings:
+    strategy, budget = rollout.at("strategy"), rollout.at("risk", "maxHarmedRequests")
+    adaptive = strategy.text == Strategy.ADAPTIVE
+    if adaptive and not budget.there:
+        yield InvalidSpec(budget.path, say.SAY_BUDGET)
+    if budget.there and (not strategy.there or strategy.text == Strategy.STEPS):
+        yield InvalidSpec(budget.path, say.SAY_NO_BUDGET)
+    counted = [g for g in rollout.at("guardrails").items() if g.at("limit").there]
+    if adaptive and not any(g.at("action").text in {None, Action.ROLL_BACK} for g in counted):
+        yield InvalidSpec(rollout.at("guardrails").path, say.SAY_BUDGET_OF_WHAT)
 
 
 def _guardrail(guardrail: Node) -> Findings:

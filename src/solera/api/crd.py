@@ -21,6 +21,8 @@ from solera.errors import SoleraError
 
 HEADER = "# Made from the models in src/solera/api by `python -m solera.api.crd`. Do not edit.\n"
 MAX_BYTES = 100_000
+WIDTH = 400
+"""Longer than most sentences: a line that is broken begins with the indentation of its depth once more."""
 FOLDERS = ["crds", "charts/solera/files/crds"]
 _READY = '.status.conditions[?(@.type=="Ready")]'
 
@@ -147,7 +149,7 @@ def render() -> dict[str, str]:
     """
     out = {}
     for definition in (llmdeployment(), rolloutrecord()):
-        text = HEADER + yaml.dump(definition, Dumper=_Plain, sort_keys=False, width=160, allow_unicode=True)
+        text = HEADER + yaml.dump(definition, Dumper=_Plain, sort_keys=False, width=WIDTH, allow_unicode=True)
         plural = definition["spec"]["names"]["plural"]
         if len(text.encode()) > MAX_BYTES:
             raise SoleraError(f"the definition of {plural} has {len(text.encode())} bytes, more than {MAX_BYTES}")

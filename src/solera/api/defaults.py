@@ -29,7 +29,7 @@ from solera.api.spec import (
     Toleration,
     Version,
 )
-from solera.api.traffic import Action, Guardrail, Metric, OnInconclusive, Rollout, Step
+from solera.api.traffic import Action, Guardrail, Metric, OnInconclusive, Rollout, Step, Strategy
 
 REPLICAS = 1
 PORT = 8000
@@ -100,13 +100,17 @@ class ResolvedVersion:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedStep:
-    """One planned weight (percent). `max_duration` does not run while a person's approval is awaited."""
+    """One planned weight (percent). `max_duration` does not run while a person's approval is awaited.
+
+    `rung`: nobody declared it, an adaptive rollout has it between those that were declared, and may pass over it.
+    """
 
     weight: int
     min_duration: timedelta
     min_requests: int
     max_duration: timedelta
     needs_approval: bool
+    rung: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +128,10 @@ class ResolvedGuardrail:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedRollout:
-    """How a candidate is let in. Risks are probabilities in (0, 0.5)."""
+    """How a candidate is let in. Risks are probabilities in (0, 0.5). `max_harmed` is None unless the strategy is Adaptive."""
 
     steps: tuple[ResolvedStep, ...]
+    max_harmed: int | None
     guardrails: tuple[ResolvedGuardrail, ...]
     false_rollback: float
     false_promotion: float
@@ -236,9 +241,11 @@ def resolve_lifecycle(life: Lifecycle | None) -> ResolvedLifecycle:
 def resolve_rollout(rollout: Rollout | None) -> ResolvedRollout:
     """Steps and guardrails with every default applied."""
     rollout = rollout or Rollout()
-    risk = rollout.risk
+    risk, adaptive = rollout.risk, rollout.strategy is Strategy.ADAPTIVE
+    weights = (100,) if adaptive else STEP_WEIGHTS
     return ResolvedRollout(
-        steps=tuple(_step(step) for step in rollout.steps or (Step(weight=weight) for weight in STEP_WEIGHTS)),
+        steps=tuple(_step(step) for step in rollout.steps or (Step(weight=weight) for weight in weights)),
+        max_harmed=risk.max_harmed_requests if adaptive and risk else None,
         guardrails=tuple(_guardrail(guardrail) for guardrail in rollout.guardrails or ()),
         false_rollback=parse_percent(risk.false_rollback) if risk and risk.false_rollback else RISK,
         false_promotion=parse_percent(risk.false_promotion) if risk and risk.false_promotion else RISK,

@@ -184,6 +184,21 @@ GUARDRAIL_NEEDS_A_BOUND = Rule(
     field_path=".limit",
 )
 
+SAY_BUDGET = "Adaptive needs maxHarmedRequests: write how many bad requests more than its limits allow a rollout may cause, for example 50"
+SAY_NO_BUDGET = "only strategy: Adaptive keeps maxHarmedRequests; write that strategy, or leave this out"
+SAY_BUDGET_OF_WHAT = "Adaptive needs a limit to count from; write a guardrail with limit that rolls back, for example ErrorRate with limit 1%"
+
+_ADAPTIVE = "has(self.strategy) && self.strategy == 'Adaptive'"
+_BUDGET = "has(self.risk) && has(self.risk.maxHarmedRequests)"
+ADAPTIVE_NEEDS_A_BUDGET = Rule(f"!({_ADAPTIVE}) || ({_BUDGET})", SAY_BUDGET, field_path=".risk.maxHarmedRequests")
+BUDGET_NEEDS_ADAPTIVE = Rule(f"!({_BUDGET}) || ({_ADAPTIVE})", SAY_NO_BUDGET, field_path=".risk.maxHarmedRequests")
+ADAPTIVE_NEEDS_A_LIMIT = Rule(
+    f"!({_ADAPTIVE}) || (has(self.guardrails) && "
+    "self.guardrails.exists(g, has(g.limit) && (!has(g.action) || g.action == 'RollBack')))",
+    SAY_BUDGET_OF_WHAT,
+    field_path=".guardrails",
+)
+
 # --- traffic ---------------------------------------------------------------------------------------------------------
 
 SAY_NOT_AN_ADDRESS = "write a host name, not an address"

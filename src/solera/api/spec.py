@@ -72,15 +72,15 @@ class Engine(SpecModel):
     """The inference server."""
 
     name: EngineName | None = None
-    """Which server it is; decides flags, health checks and metric names. OpenAI is any server with an OpenAI-compatible API. Required, here or in the version."""
+    """Which server it is: decides flags, health checks and metric names. OpenAI: any server with an OpenAI-compatible API. Required, here or in the version."""
     version: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    """Version of the server, in quotes; decides metric names where they changed between versions."""
+    """Version of the server, in quotes; decides metric names where they changed."""
     image: Annotated[str, *text(512, "^[!-~]+$", "write the name of an image, without spaces")] | None = None
-    """Container image; prefer a digest, since a tag may move without a rollout. Required, here or in the version."""
+    """Container image, best by digest: a tag may move without a rollout. Required, here or in the version."""
     command: Annotated[tuple[Annotated[str, Field(max_length=1024)], ...], Field(max_length=16), ATOMIC] | None = None
-    """Replaces the command that Solera would run for this engine."""
+    """Replaces the command that Solera would run."""
     args: Annotated[tuple[Annotated[str, Field(max_length=4096)], ...], Field(max_length=64), ATOMIC] | None = None
-    """Arguments added after those that Solera writes. A version's list replaces the template's."""
+    """Arguments after those that Solera writes. A version's list replaces the template's."""
 
 
 class Resources(SpecModel):
@@ -89,7 +89,7 @@ class Resources(SpecModel):
     gpus: Annotated[int, *whole(0, 64)] | None = None
     """Accelerators for each replica. None when left out."""
     gpu_resource: Annotated[str, *text(128, "^[a-z0-9.-]+/[A-Za-z0-9._-]+$", SAY_GPU_RESOURCE)] | None = None
-    """Name of the accelerator resource; nvidia.com/gpu when left out."""
+    """Accelerator resource; nvidia.com/gpu when left out."""
     cpu: Quantity | None = None
     """CPU request for each replica."""
     memory: Quantity | None = None
@@ -100,7 +100,7 @@ class PersistentVolumeClaim(SpecModel):
     """A volume that keeps downloaded weights between pods."""
 
     size: Quantity
-    """Size of the claim; must hold the weights of one version."""
+    """Must hold the weights of one version."""
     storage_class_name: ObjectName | None = None
     """Storage class; the cluster's default when left out."""
 
@@ -109,7 +109,7 @@ class Cache(SpecModel):
     """Where downloaded weights stay."""
 
     persistent_volume_claim: PersistentVolumeClaim | None = None
-    """A claim for each version. Without one, weights are downloaded again by every pod."""
+    """A claim for each version. Without one every pod downloads the weights anew."""
 
 
 class KeySelector(SpecModel):
@@ -164,13 +164,13 @@ class Toleration(SpecModel):
     """A taint that the pods tolerate."""
 
     key: Annotated[str, Field(max_length=317)] | None = None
-    """Taint key; all keys when left out (operator must then be Exists)."""
+    """Taint key; all when left out (operator must then be Exists)."""
     operator: TolerationOperator | None = None
     """Exists or Equal; Equal when left out."""
     value: Annotated[str, Field(max_length=63)] | None = None
     """Taint value, for Equal."""
     effect: TaintEffect | None = None
-    """Taint effect; all effects when left out."""
+    """Taint effect; all when left out."""
     toleration_seconds: Annotated[int, *whole(0, 31_536_000)] | None = None
     """For NoExecute: how long to stay."""
 
@@ -187,13 +187,13 @@ class Template(SpecModel):
     cache: Cache | None = None
     """Where downloaded weights stay."""
     port: Annotated[int, *whole(1, 65535)] | None = None
-    """Port on which the engine listens; 8000 when left out. Changing it starts a rollout."""
+    """Port of the engine; 8000 when left out. Changing it starts a rollout."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64), map_list("name")] | None = None
-    """Environment of the engine; merged by name with a version's. Changing it starts a rollout."""
+    """Environment of the engine, merged by name with a version's. Changing it starts a rollout."""
     startup_timeout: PositiveDuration | None = None
-    """How long a pod may take until it answers, downloads included; 30m when left out."""
+    """Longest time until a pod answers, downloads included; 30m when left out."""
     drain_timeout: Duration | None = None
-    """How long requests in flight may take to finish; 30s when left out."""
+    """Time for requests in flight to finish; 30s when left out."""
     node_selector: (
         Annotated[
             dict[str, Annotated[str, Field(max_length=63)]],
@@ -210,15 +210,15 @@ class Template(SpecModel):
     image_pull_secrets: Annotated[tuple[ObjectName, ...], Field(max_length=8), ATOMIC] | None = None
     """Names of Secrets for pulling the image."""
     image_pull_policy: PullPolicy | None = None
-    """When the image is pulled; the cluster's rule when left out."""
+    """When it is pulled; the cluster's rule when left out."""
     service_account_name: ObjectName | None = None
-    """Service account of the pods; the namespace's default when left out. Its token is not mounted."""
+    """Service account of the pods, its token not mounted; the namespace's default when left out."""
     run_as_user: Annotated[int, *whole(0, 2_147_483_647)] | None = None
-    """User id in the container; the image's own user when left out."""
+    """User id in the container; the image's when left out."""
     headroom: Headroom | None = None
-    """How an operational change rolls: Surge (default) starts a new pod first, None stops one first, for clusters without a spare GPU."""
+    """How an operational change rolls: Surge (default) starts a new pod first; None stops one first, where no GPU is spare."""
     token_secret_ref: KeySelector | None = None
-    """Secret key with the access token for private or gated hf:// models."""
+    """Secret key with the token for private or gated hf:// models."""
 
 
 class Model(SpecModel):

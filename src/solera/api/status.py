@@ -15,6 +15,7 @@ RevisionName = Annotated[str, Field(min_length=1, max_length=63)]
 Hash = Annotated[str, Field(min_length=1, max_length=64)]
 Name = Annotated[str, Field(min_length=1, max_length=63)]
 Percent = Annotated[int, Field(ge=0, le=100)]
+StepNumber = Annotated[int, Field(ge=0, le=64)]
 Count = Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
 
 
@@ -74,9 +75,9 @@ class RevisionRef(StatusModel):
     version: Name
     """Name of the version."""
     revision: RevisionName
-    """Name of the revision, and of its ControllerRevision, Deployment and Service."""
+    """Name of the revision and of its objects."""
     hash: Hash
-    """Hash of the content that can change an answer."""
+    """Hash of what can change an answer."""
 
 
 class PreviousRef(RevisionRef):
@@ -117,24 +118,24 @@ class RolloutStatus(StatusModel):
     """Revision being let in."""
     started_at: Timestamp | None = None
     """When it began."""
-    step: Annotated[int, Field(ge=0, le=32)] | None = None
+    step: StepNumber | None = None
     """Number of the current step, from 0."""
-    steps: Annotated[int, Field(ge=0, le=32)] | None = None
+    steps: StepNumber | None = None
     """How many steps there are."""
     weight: Percent | None = None
     """Weight that the current step plans, in percent."""
     step_started_at: Timestamp | None = None
     """When the route took over the weight of the current step."""
-    approved_steps: Annotated[tuple[Annotated[int, Field(ge=0, le=32)], ...], Field(max_length=32), ATOMIC] | None = (
-        None
-    )
+    approved_steps: Annotated[tuple[StepNumber, ...], Field(max_length=64), ATOMIC] | None = None
     """Steps that a person has approved."""
     reason: Reason | None = None
     """One word that says what it waits for or how it ended."""
     message: Message | None = None
     """One sentence that says what it waits for or how it ended."""
+    harmed_at_most: Count | None = None
+    """With Adaptive: how many bad requests more than the limits allow it has caused at most, as far as can be told."""
     observed_share: PercentText | None = None
-    """Share of the requests that the candidate really got in the current step."""
+    """Share of the requests that the candidate really got in the step."""
     held_since: Timestamp | None = None
     """Since when it holds."""
     hold_reason: Reason | None = None
@@ -144,7 +145,7 @@ class RolloutStatus(StatusModel):
     paused_by: Annotated[str, Field(max_length=256)] | None = None
     """Who paused it, if that is known."""
     timed_from: Timestamp | None = None
-    """From when the step's times are counted, if it was paused: its start, moved by the time that it was paused."""
+    """From when the step's times count, if it was paused: its start, moved by the pause."""
     evidence_at: Timestamp | None = None
     """When the figures under guardrails were taken."""
     withdrawn: bool | None = None
@@ -250,7 +251,7 @@ class LLMDeploymentStatus(StatusModel):
     model_name: Annotated[str, Field(max_length=128)] | None = None
     """Name under which the model is asked for."""
     effective_version: Name | None = None
-    """Version that should carry the traffic now: serve, followed along successors from migrateBefore on."""
+    """Version that should carry the traffic: serve, followed along successors from migrateBefore on."""
     stable: RevisionRef | None = None
     """Revision that carries the traffic."""
     candidate: RevisionRef | None = None
@@ -272,7 +273,7 @@ class LLMDeploymentStatus(StatusModel):
     guardrails: Annotated[tuple[GuardrailStatus, ...], Field(max_length=16), map_list("name")] | None = None
     """What the evidence says about each guardrail."""
     versions: Annotated[tuple[VersionStatus, ...], Field(max_length=128), map_list("name")] | None = None
-    """Where each version stands in its life, also those that left the spec."""
+    """The life of each version, also of those that left the spec."""
     rejected: Annotated[tuple[RejectedRevision, ...], Field(max_length=32), ATOMIC, newest(32)] | None = None
     """Revisions that were rolled back, newest last."""
     promoted: Annotated[tuple[PastRevision, ...], Field(max_length=32), ATOMIC, newest(32)] | None = None

@@ -78,6 +78,13 @@ class Action(StrEnum):
     ROLL_BACK = "RollBack"
 
 
+class Strategy(StrEnum):
+    """How the weight of a candidate rises."""
+
+    STEPS = "Steps"
+    ADAPTIVE = "Adaptive"
+
+
 class OnInconclusive(StrEnum):
     """What follows when a step's time is over and the evidence still shows nothing."""
 
@@ -110,7 +117,7 @@ class Step(SpecModel):
     min_requests: Annotated[int, *whole(0, 1_000_000_000)] | None = None
     """Least number of the candidate's requests at this weight; 20 when left out."""
     max_duration: PositiveDuration | None = None
-    """After this time without a verdict, onInconclusive applies; 2h when left out. Waiting for an approval does not count."""
+    """After this time without a verdict onInconclusive applies; 2h when left out. An approval may take longer."""
     pause: Pause | None = None
     """A wait before leaving the step."""
 
@@ -119,9 +126,9 @@ class ComparedToStable(SpecModel):
     """A bound relative to the stable version in the same intervals."""
 
     max_ratio: Ratio
-    """How many times the stable version's share of bad events the candidate's may be, in quotes, above 1, for example "1.25"."""
+    """How many times stable's share of bad events the candidate's may be, in quotes, above 1, for example "1.25"."""
     require: Require | None = None
-    """Pass: the ratio must be shown to be kept, which needs hundreds of bad events. Left out: it can only fail or hold."""
+    """Pass: it must be shown to be kept, which needs hundreds of bad events. Left out: it can only fail or hold."""
 
 
 class Guardrail(SpecModel):
@@ -150,25 +157,33 @@ class Risk(SpecModel):
     """Chance to roll back a good candidate; 5% when left out."""
     false_promotion: RiskShare | None = None
     """Chance to promote a candidate that breaks a limit; 5% when left out."""
+    max_harmed_requests: Annotated[int, *whole(1, 1_000_000)] | None = None
+    """For Adaptive: how many bad requests more than the limits allow a rollout may be expected to cause."""
 
 
 class Metrics(SpecModel):
     """Where the evidence comes from."""
 
     source: Annotated[str, *text(63, "^(Direct|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$", SAY_SOURCE)] | None = None
-    """Direct (default): the operator reads the pods' own counters. Otherwise the name of a source that the administrator declared."""
+    """Direct (default): the pods' own counters. Otherwise the name of a source that the administrator declared."""
 
 
 class Rollout(SpecModel):
     """How a candidate is let in."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(cel.ADAPTIVE_NEEDS_A_BUDGET, cel.BUDGET_NEEDS_ADAPTIVE, cel.ADAPTIVE_NEEDS_A_LIMIT)
+    )
+
+    strategy: Strategy | None = None
+    """Steps (default): from step to step. Adaptive: as fast as risk.maxHarmedRequests allows; it passes over no step."""
     steps: (
         Annotated[
             tuple[Step, ...], Field(min_length=1, max_length=32), ATOMIC, cel.WEIGHTS_RISE, cel.LAST_WEIGHT_IS_100
         ]
         | None
     ) = None
-    """Weights in order; the last is 100. Left out: 5, 25, 50, 100."""
+    """Weights in order; the last is 100. Left out: 5, 25, 50, 100; with Adaptive 100 alone."""
     guardrails: Annotated[tuple[Guardrail, ...], Field(max_length=16), map_list("name")] | None = None
     """Conditions that every candidate must keep."""
     risk: Risk | None = None

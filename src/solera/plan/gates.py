@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from solera.api.defaults import ResolvedStep
 from solera.api.scalars import format_duration, format_percent, format_time
+from solera.plan.ramp import BURST, WATCH, Ramp, onward
 from solera.plan.verdict import Judgement
+from solera.plan.verdict_text import counts, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Gate:
     """``open``: the step may be left now. ``hold``: waiting on purpose although time and requests were enough.
 
     ``reason`` is one word, ``message`` a sentence. ``at`` is when it may change by the clock alone.
-    ``inconclusive`` is True when the step's longest time is over without a verdict.
+    ``inconclusive`` is True when the step's longest time is over without a verdict, or its budget spent. ``to`` is the index of the step
+    that may follow an open one, None after the last.
     """
 
     open: bool
@@ -39,6 +42,7 @@ class Gate:
     at: datetime | None = None
     hold: bool = False
     inconclusive: bool = False
+    to: int | None = None
 
 
 def share_matches(evidence: StepEvidence, weight: int) -> bool:
@@ -56,6 +60,7 @@ def share_matches(evidence: StepEvidence, weight: int) -> bool:
 
 
 PAUSED = "Paused"
+BUDGET_SPENT = "BudgetSpent"
 
 
 def paused_words(since: datetime, by: str | None) -> str:
@@ -89,8 +94,9 @@ def step_gate(
     approved: bool,
     evidence: StepEvidence,
     judgement: Judgement | None,
+    ramp: Ramp | None = None,
 ) -> Gate:
-    """The gate of step ``index``, in force since ``since``. ``judgement`` is None when the rollout has no guardrails.
+    """The gate of step ``index``, in force since ``since``. ``judgement`` is None when the rollout has no guardrails, ``ramp`` unless it is adaptive.
 
     Every condition is checked in the order in which a person would ask: broken, time, requests, share, approval, proof.
     """
@@ -101,6 +107,8 @@ def step_gate(
     silent = judgement is not None and judgement.no_data and not judgement.fell_silent and now < ready_at
     if judgement is not None and judgement.hold and not silent:
         return _late(step, since, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True))
+    if ramp is not None and ramp.spent_out:
+        return Gate(False, BUDGET_SPENT, f"{name} holds: {_spent_words(ramp)}", hold=True, inconclusive=True)
     if now < ready_at:
         return Gate(False, "MinDuration", f"{name} lasts until {format_time(ready_at)} at least", ready_at)
     if evidence.candidate_requests < step.min_requests:
@@ -112,12 +120,54 @@ def step_gate(
         return _late(step, since, now, Gate(False, "ShareMismatch", waits, hold=True))
     if step.needs_approval and not approved:
         return Gate(False, "WaitingForApproval", f"{name} waits for approval", hold=True)
+    proven = judgement is None or judgement.passed
+    to = (
+        onward(steps, index, ramp, proven=proven) if ramp is not None else index + 1 if index + 1 < len(steps) else None
+    )
     # A plan of one step has no step before 100%: there the proof is asked before stable is given up.
     before_all = len(steps) == 1 or (index + 1 < len(steps) and steps[index + 1].weight == 100)
-    if judgement is not None and not judgement.passed and before_all:
+    if judgement is not None and not judgement.passed and before_all and (ramp is None or to is None):
         waits = f"{name} waits for proof before 100%: {judgement.reason}"
         return _late(step, since, now, Gate(False, "WaitingForProof", waits))
-    return Gate(True, "StepComplete", f"{name} is complete")
+    if ramp is not None and to is None and index + 1 < len(steps):
+        waits = f"{name} waits for evidence: {_more_words(ramp, steps[index + 1].weight)}"
+        return _late(step, since, now, Gate(False, "WaitingForEvidence", waits))
+    return Gate(True, "StepComplete", f"{name} is complete", to=to)
+
+
+def first_gate(steps: Sequence[ResolvedStep], ramp: Ramp, blind: str = "") -> Gate:
+    """May an adaptive rollout begin? Not before the requests are counted, nor when even 1% of them could be more than the budget.
+
+    ``blind`` is why a source tells nothing.
+    """
+    if ramp.rate is None:
+        words = f"requests must be counted for {format_duration(WATCH)} first, to know how many {steps[0].weight}% of them are"
+        return Gate(False, "WaitingForRate", f"{words}: {blind}" if blind else words, hold=bool(blind))
+    to = onward(steps, -1, ramp, proven=False)
+    if to is not None:
+        return Gate(True, "StepComplete", f"{steps[to].weight}% keeps to the budget", to=to)
+    mend = f"raise spec.rollout.risk.maxHarmedRequests to {ramp.least} or more, or wait for fewer requests"
+    return Gate(False, "BudgetTooSmall", f"{_more_words(ramp, steps[0].weight)}; {mend}", hold=True)
+
+
+def _spent_words(ramp: Ramp) -> str:
+    worst = ramp.worst
+    assert worst is not None
+    return (
+        f"it may have cost {ramp.spent:.0f} bad requests more than the limit of {worst.spec.name} allows ({counts(worst.counter)}, limit "
+        f"{share(worst.limit)}), and maxHarmedRequests is {ramp.budget}: raise that, wait for better evidence, or abort"
+    )
+
+
+def _more_words(ramp: Ramp, weight: int) -> str:
+    costliest = ramp.costliest(weight)
+    if ramp.rate is None or costliest is None:
+        return "how many requests come is not known now"
+    cost, known = costliest.cost(BURST * ramp.rate, weight), format_duration(timedelta(seconds=costliest.until_known))
+    return (
+        f"{weight}% could have cost {cost:.0f} bad requests more than the limit of {costliest.spec.name} allows before that is known "
+        f"({known}), so far {costliest.spent:.0f} may have; maxHarmedRequests is {ramp.budget}"
+    )
 
 
 def _late(step: ResolvedStep, since: datetime, now: datetime, gate: Gate) -> Gate:

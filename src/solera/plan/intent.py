@@ -23,6 +23,7 @@ from solera.api.fields import identity
 from solera.api.llmdeployment import LLMDeployment, parse
 from solera.api.traffic import GatewayTraffic, OnInconclusive
 from solera.plan.memory import RevisionRef
+from solera.plan.ramp import ladder
 from solera.plan.revision import operational_hash, revision_hash, revision_name
 from solera.plan.verdict import GuardrailSpec
 
@@ -44,7 +45,7 @@ class VersionIntent:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One manifest. ``versions`` keeps its order. Risks are probabilities."""
+    """One manifest. ``versions`` keeps its order. Risks are probabilities. ``max_harmed`` is None unless the rollout is adaptive."""
 
     model_name: str
     serve: str
@@ -53,6 +54,7 @@ class Intent:
     guardrails: tuple[GuardrailSpec, ...]
     false_rollback: float
     false_promotion: float
+    max_harmed: int | None
     roll_back_when_inconclusive: bool
     keep_previous: timedelta
     gateway: GatewayTraffic
@@ -89,7 +91,7 @@ def read_intent(obj: LLMDeployment) -> Intent:
         content = revision_hash(obj.metadata.name, name, resolved)
         ref = RevisionRef(version.name, revision_name(obj.metadata.name, version.name, content), content)
         versions[version.name] = VersionIntent(ref, resolved, identity(resolved), operational_hash(resolved))
-    steps = rollout.steps
+    steps = rollout.steps if rollout.max_harmed is None else ladder(rollout.steps)
     if not rollout.guardrails:  # without guardrails nothing is counted, so nothing can be asked of the counts
         steps = tuple(
             ResolvedStep(s.weight, s.min_duration, 0, s.max_duration, s.needs_approval) for s in rollout.steps
@@ -102,6 +104,7 @@ def read_intent(obj: LLMDeployment) -> Intent:
         guardrails=tuple(_guardrail(g) for g in rollout.guardrails),
         false_rollback=rollout.false_rollback,
         false_promotion=rollout.false_promotion,
+        max_harmed=rollout.max_harmed,
         roll_back_when_inconclusive=rollout.on_inconclusive is OnInconclusive.ROLL_BACK,
         keep_previous=rollout.keep_previous,
         gateway=obj.spec.traffic.gateway,

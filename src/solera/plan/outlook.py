@@ -89,7 +89,7 @@ def _rollout(s: Situation, routing: Routing) -> Outlook:
     if s.paused and (s.progress is not None or blocked(s) is None):
         return _paused(s, version, routing)
     if s.progress is None or s.step is None:
-        following = f"{s.steps[0].weight}% to {version} once it answers"
+        following = f"{_first(s)}% to {version} once it answers"
         seen = s.seen(candidate)
         if (block := blocked(s)) is not None:
             return Outlook(State.HELD, block[0], block[1], following, None, hold=True)
@@ -103,6 +103,10 @@ def _rollout(s: Situation, routing: Routing) -> Outlook:
                 following,
                 None,
             )
+        entry = s.entry
+        if entry is not None and not entry.open and s.fully_serving(candidate):
+            state = State.HELD if entry.hold else State.EVALUATING
+            return Outlook(state, entry.reason, entry.message, following, None, entry.hold)
         return Outlook(State.PROVISIONING, "Provisioning", _pods(s, candidate.revision, version), following, None)
     if routing.traffic.held in HOLDING_TRAFFIC:
         words = routing.traffic.message
@@ -121,7 +125,7 @@ def _paused(s: Situation, version: str, routing: Routing) -> Outlook:
     resume = f"after kubectl solera resume {s.observation.owner.name}"
     if s.gate is None or s.progress is None:
         words = f"{version} is {paused_words(rollout.paused_at, rollout.paused_by)}, before its first step"
-        following = f"{s.steps[0].weight}% to {version}"
+        following = f"{_first(s)}% to {version}"
         trouble = "" if s.fully_serving(candidate) else _pods(s, candidate.revision, version)
     else:
         words, trouble = s.gate.message, routing.traffic.message
@@ -131,10 +135,21 @@ def _paused(s: Situation, version: str, routing: Routing) -> Outlook:
     )
 
 
+def _first(s: Situation) -> str:
+    entry = s.entry
+    return str(s.steps[entry.to if entry is not None and entry.to is not None else 0].weight)
+
+
 def _upcoming(s: Situation, version: str) -> str:
     assert s.progress is not None
-    following = s.steps[min(s.progress.step + 1, len(s.steps) - 1)].weight
-    return f"{version} becomes stable" if s.at_last_step else f"{following}% to {version}"
+    if s.at_last_step:
+        return f"{version} becomes stable"
+    if s.ramp is not None and s.gate is not None and s.gate.to is None:
+        weight = s.steps[s.progress.step + 1].weight
+        return f"{weight}%{' or more' if weight < 100 else ''} to {version}"
+    following = None if s.gate is None else s.gate.to
+    index = min(s.progress.step + 1, len(s.steps) - 1) if following is None else following
+    return f"{s.steps[index].weight}% to {version}"
 
 
 def _in_step(s: Situation, version: str) -> Outlook:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -94,13 +95,16 @@ def _weights(observation: Observation, memory: Memory) -> list[dict[str, Any]]:
     return out
 
 
+_KEPT = ("observedShare", "harmedAtMost")
+
+
 def _rollout(s: Situation, outlook: Outlook) -> dict[str, Any]:
     rollout, candidate, stable = s.memory.rollout, s.memory.candidate, s.memory.stable
     assert rollout is not None
     old = _old(s.observation).get("rollout") or {}
     carried = {
         k: old[k]
-        for k in ("from", "to", "step", "steps", "weight", "stepStartedAt", "reason", "message", "observedShare")
+        for k in ("from", "to", "step", "steps", "weight", "stepStartedAt", "reason", "message", *_KEPT)
         if k in old
     }
     out = {**(carried if old.get("id") == rollout.id else {}), **rollout_to_status(rollout)}
@@ -121,6 +125,8 @@ def _rollout(s: Situation, outlook: Outlook) -> dict[str, Any]:
         out |= {"step": s.progress.step, "weight": s.step.weight, "stepStartedAt": format_time(s.progress.since)}
         if (share := s.step_evidence.share) is not None:
             out["observedShare"] = format_percent(share, 1)
+        if s.ramp is not None:
+            out["harmedAtMost"] = math.ceil(s.ramp.spent)
     return out
 
 
@@ -271,11 +277,14 @@ def _with_old_figures(s: Situation, status: dict[str, Any], old: Mapping[str, An
     return dict(old) if _essence(status) == _essence(old) else status
 
 
+_FIGURES = frozenset({"message", "observedShare", "harmedAtMost", "evidenceAt"})
+
+
 def _essence(status: Mapping[str, Any]) -> dict[str, Any]:
     """A status without the figures that change with every request."""
     out = {k: v for k, v in status.items() if k not in {"rollout", "guardrails", "conditions"}}
     rollout = status.get("rollout") or {}
-    out["rollout"] = {k: v for k, v in rollout.items() if k not in {"message", "observedShare", "evidenceAt"}}
+    out["rollout"] = {k: v for k, v in rollout.items() if k not in _FIGURES}
     out["guardrails"] = [(g["name"], g.get("verdict")) for g in status.get("guardrails") or ()]
     out["conditions"] = [{k: v for k, v in c.items() if k != "message"} for c in status.get("conditions") or ()]
     return out

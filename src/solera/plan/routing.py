@@ -38,17 +38,22 @@ def _planned(s: Situation) -> tuple[int, Progress | None]:
         return 0, s.progress
     if s.progress is None:
         ready = s.fully_serving(candidate) and blocked(s) is None and not s.observation.hostname_conflicts
-        ready = ready and not s.paused
-        return (s.steps[0].weight, Progress(rollout.id, 0, s.now, s.steps[0].weight)) if ready else (0, None)
+        entry, ready = s.entry, ready and not s.paused
+        return _begin(s, rollout.id, 0 if entry is None else entry.to) if ready else (0, None)
     assert s.step is not None
     if s.paused:  # what the candidate has lost meanwhile it gets again when the rollout goes on
         return min(s.step.weight, s.live.get(candidate.revision, 0)), s.progress
     gate = s.gate
     in_force = s.live.get(candidate.revision) == s.step.weight and s.route_in_force
-    if gate is not None and gate.open and in_force and not s.at_last_step and s.fully_serving(candidate):
-        index = s.progress.step + 1
-        return s.steps[index].weight, Progress(rollout.id, index, s.now, s.steps[index].weight)
+    if gate is not None and gate.open and gate.to is not None and in_force and s.fully_serving(candidate):
+        return _begin(s, rollout.id, gate.to)
     return s.step.weight, s.progress
+
+
+def _begin(s: Situation, rollout: str, index: int | None) -> tuple[int, Progress | None]:
+    if index is None:
+        return 0, None
+    return s.steps[index].weight, Progress(rollout, index, s.now, s.steps[index].weight)
 
 
 def route_now(s: Situation) -> Routing:

@@ -10,10 +10,11 @@ from solera.api.defaults import ResolvedStep
 from solera.api.scalars import parse_time
 from solera.plan.children import cannot_be_rendered
 from solera.plan.clock import memory_at, progress_at
-from solera.plan.gates import Gate, StepEvidence, paused_gate, silent_gate, step_gate
+from solera.plan.gates import Gate, StepEvidence, first_gate, paused_gate, silent_gate, step_gate
 from solera.plan.intent import Intent, VersionIntent
 from solera.plan.lifecycle import effective_version, may_start, refuses
 from solera.plan.memory import Memory, Progress, RevisionRef
+from solera.plan.ramp import Ramp, climb
 from solera.plan.silence import Silence, silence
 from solera.plan.traffic import live_weights, route_accepted, routed_progress
 from solera.plan.types import Observation, ObservedRevision
@@ -31,7 +32,7 @@ class Situation:
     """``target`` is the revision that should carry the traffic, None with ``problem`` saying why there is none.
 
     ``live`` are the weights of the live route in percent, ``progress`` the step in force, ``verdicts`` and ``judgement`` what the
-    evidence says (None without guardrails).
+    evidence says (None without guardrails), ``ramp`` what the budget allows (None unless the rollout is adaptive).
     """
 
     observation: Observation
@@ -45,6 +46,7 @@ class Situation:
     progress: Progress | None
     verdicts: tuple[GuardrailVerdict, ...]
     judgement: Judgement | None
+    ramp: Ramp | None
 
     @property
     def now(self) -> datetime:
@@ -117,7 +119,14 @@ class Situation:
             index in rollout.approved,
             self.step_evidence,
             self.judgement,
+            self.ramp,
         )
+
+    @property
+    def entry(self) -> Gate | None:
+        """The gate before the first step; None when nothing but a ready candidate is asked for."""
+        blind = "; ".join(self.observation.unreachable.values())
+        return None if self.ramp is None else first_gate(self.steps, self.ramp, blind)
 
     @property
     def watched(self) -> RevisionRef | None:
@@ -179,6 +188,7 @@ def gather(observation: Observation, intent: Intent, memory: Memory) -> Situatio
         progress,
         verdicts,
         judgement,
+        _ramp(observation, intent, memory, progress),
     )
 
 
@@ -236,6 +246,17 @@ def _in_plan(progress: Progress | None, steps: Sequence[ResolvedStep], now: date
         return progress
     index = max((i for i, step in enumerate(steps) if step.weight <= progress.weight), default=0)
     return Progress(progress.rollout, index, now, steps[index].weight)
+
+
+def _ramp(observation: Observation, intent: Intent, memory: Memory, progress: Progress | None) -> Ramp | None:
+    candidate, rollout, ledger = memory.candidate, memory.rollout, observation.ledger
+    if intent.max_harmed is None or candidate is None or rollout is None or memory.was_promoted(candidate.hash):
+        return None
+    weight = 0 if progress is None else intent.steps[min(progress.step, len(intent.steps) - 1)].weight
+    known = ledger if ledger is not None and ledger.rollout_id == rollout.id else None
+    return climb(
+        intent.guardrails, known, budget=intent.max_harmed, false_promotion=intent.false_promotion, weight=weight
+    )
 
 
 def _judgement(

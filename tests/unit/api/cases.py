@@ -139,6 +139,8 @@ URI = "write hf://ORG/NAME, pvc://CLAIM/PATH, or image:///PATH"
 LIFE = "spec.versions[0].lifecycle"
 STEPS = "spec.rollout.steps"
 GUARD = "spec.rollout.guardrails[0]"
+RISK = "spec.rollout.risk"
+ERRORS = [{"name": "errors", "metric": "ErrorRate", "limit": "1%"}]
 
 REFUSED = [
     # names
@@ -543,6 +545,70 @@ REFUSED = [
         python="twice",
         cel="Duplicate value",
     ),
+    Refused(
+        "adaptive without a budget",
+        rollout(strategy="Adaptive", guardrails=ERRORS),
+        f"{RISK}.maxHarmedRequests",
+        "Adaptive needs maxHarmedRequests: write how many",
+    ),
+    Refused(
+        "adaptive with half of a risk",
+        rollout(strategy="Adaptive", guardrails=ERRORS, risk={"falseRollback": "1%"}),
+        f"{RISK}.maxHarmedRequests",
+        "Adaptive needs maxHarmedRequests: write how many",
+    ),
+    Refused(
+        "a budget without adaptive",
+        rollout(guardrails=ERRORS, risk={"maxHarmedRequests": 50}),
+        f"{RISK}.maxHarmedRequests",
+        "only strategy: Adaptive keeps maxHarmedRequests",
+    ),
+    Refused(
+        "a budget for steps",
+        rollout(strategy="Steps", guardrails=ERRORS, risk={"maxHarmedRequests": 50}),
+        f"{RISK}.maxHarmedRequests",
+        "only strategy: Adaptive keeps maxHarmedRequests",
+    ),
+    Refused(
+        "adaptive without guardrails",
+        rollout(strategy="Adaptive", risk={"maxHarmedRequests": 50}),
+        "spec.rollout.guardrails",
+        "write a guardrail with limit that rolls back",
+    ),
+    Refused(
+        "adaptive without a limit that rolls back",
+        rollout(
+            strategy="Adaptive",
+            risk={"maxHarmedRequests": 50},
+            guardrails=[
+                {**ERRORS[0], "action": "Observe"},
+                {"name": "ratio", "metric": "ErrorRate", "comparedToStable": {"maxRatio": "1.25", "require": "Pass"}},
+            ],
+        ),
+        "spec.rollout.guardrails",
+        "write a guardrail with limit that rolls back",
+    ),
+    Refused(
+        "a budget of nothing",
+        rollout(strategy="Adaptive", risk={"maxHarmedRequests": 0}, guardrails=ERRORS),
+        f"{RISK}.maxHarmedRequests",
+        python="at least 1",
+        cel="greater than or equal to 1",
+    ),
+    Refused(
+        "a budget in quotes",
+        rollout(strategy="Adaptive", risk={"maxHarmedRequests": "50"}, guardrails=ERRORS),
+        f"{RISK}.maxHarmedRequests",
+        python="without quotes",
+        cel="must be of type integer",
+    ),
+    Refused(
+        "strategy misspelt",
+        rollout(strategy="adaptive", guardrails=ERRORS),
+        "spec.rollout.strategy",
+        python="write 'Steps' or 'Adaptive'",
+        cel='Unsupported value: "adaptive"',
+    ),
     Refused("risk of a coin", rollout(risk={"falseRollback": "50%"}), "spec.rollout.risk.falseRollback", PERCENT),
     Refused(
         "inconclusive misspelt",
@@ -608,6 +674,17 @@ ACCEPTED = [
             risk={"falseRollback": "0.1%", "falsePromotion": "49.9%"}, keepPrevious="0s", metrics={"source": "central"}
         ),
     ),
+    Accepted("adaptive", rollout(strategy="Adaptive", risk={"maxHarmedRequests": 1_000_000}, guardrails=ERRORS)),
+    Accepted(
+        "adaptive that stops on its way",
+        rollout(
+            strategy="Adaptive",
+            risk={"maxHarmedRequests": 1},
+            guardrails=[{**ERRORS[0], "action": "RollBack"}],
+            steps=[{"weight": 50, "pause": {"until": "Approved"}}, {"weight": 100}],
+        ),
+    ),
+    Accepted("steps by name", rollout(strategy="Steps")),
     Accepted("wildcard host", gateway(hostnames=["*.models.example.com", "localhost"])),
     Accepted(
         "engine by version",

@@ -100,6 +100,13 @@ def test_a_short_longest_time_shortens_the_least() -> None:
     assert step.min_duration == step.max_duration == timedelta(seconds=30)
 
 
+def test_an_adaptive_rollout_has_a_budget_and_no_step_before_100() -> None:
+    plain, adaptive = cases.base(), cases.base()
+    cases.rollout(strategy="Adaptive", risk={"maxHarmedRequests": 50}, guardrails=cases.ERRORS)(adaptive)
+    resolved = [defaults.resolve_rollout(parse(obj).spec.rollout) for obj in (plain, adaptive)]
+    assert [(r.max_harmed, [s.weight for s in r.steps]) for r in resolved] == [(None, [5, 25, 50, 100]), (50, [100])]
+
+
 def test_a_version_wins_field_by_field() -> None:
     ours = {
         "engine": {"name": "vLLM", "image": "a", "args": ["--x"]},

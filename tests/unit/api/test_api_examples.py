@@ -89,3 +89,9 @@ def test_retirement() -> None:
     assert v2.retires_at == datetime(2027, 8, 31, 22, tzinfo=UTC)
     assert v2.on_retirement is OnRetirement.REDIRECT
     assert (v3.successor, v3.on_retirement) == (None, OnRetirement.REFUSE)
+
+
+def test_adaptive() -> None:
+    rollout = resolve_rollout(load("adaptive.yaml").spec.rollout)
+    assert rollout.max_harmed == 50
+    assert [(step.weight, step.needs_approval) for step in rollout.steps] == [(50, True), (100, False)]

@@ -411,3 +411,27 @@ def test_whatever_is_absent_there_is_an_answer(obj: dict[str, Any], data: st.Dat
     assert answer.sentence
     assert answer.cause
     assert "None" not in answer.sentence
+
+
+def adaptive_obj() -> dict[str, Any]:
+    status = rolling("Shifting", "WaitingForEvidence", "step 4 of 11 (5%) waits for evidence", step=3, weight=5)
+    status["rollout"] |= {"harmedAtMost": 12, "steps": 11}
+    obj = llmd(status)
+    steps = [{"weight": 40, "pause": {"until": "Approved"}}, {"weight": 100}]
+    obj["spec"]["rollout"] = {"strategy": "Adaptive", "risk": {"maxHarmedRequests": 50}, "steps": steps}
+    return obj
+
+
+def test_an_adaptive_rollout_says_what_its_budget_may_have_cost() -> None:
+    said = explain(adaptive_obj(), NOW)
+    assert "budget: at most 12 of 50 bad requests more than the limits allow so far" in said.lines
+    fixed = adaptive_obj()
+    fixed["spec"]["rollout"].pop("strategy")
+    assert not [line for line in explain(fixed, NOW).lines if line.startswith("budget")]
+
+
+def test_the_rungs_count_as_steps_when_an_approval_is_looked_for() -> None:
+    d = read(adaptive_obj())
+    assert d.step_weights == (1, 2, 3, 5, 8, 12, 18, 25, 35, 40, 50, 100)
+    assert d.approval_steps == (9,)
+    assert not d.waits_for_approval

@@ -286,11 +286,13 @@ def test_json_of_one_is_a_stable_shape() -> None:
             "reason": "WaitingForApproval",
             "message": "step 3 of 4 (50%) waits for approval",
             "observedShare": "49.7%",
+            "harmedAtMost": None,
             "heldSince": "2026-11-23T11:57:00Z",
             "pausedAt": None,
             "pausedBy": None,
             "timedFrom": None,
             "evidenceAt": "2026-11-23T11:59:52Z",
+            "maxHarmedRequests": None,
             "waitsForApproval": True,
         },
     }

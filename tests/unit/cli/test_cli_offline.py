@@ -14,6 +14,7 @@ import yaml
 from click.testing import Result
 
 from solera.api.llmdeployment import parse
+from solera.api.scalars import parse_duration
 from solera.cli.offline.changes import changes
 from solera.cli.offline.concerns import NAMES, Manifest, concerns, manifest
 from solera.cli.offline.forecast import forecast
@@ -181,6 +182,13 @@ def test_lint_as_a_document(tmp_path: Path) -> None:
     ]
 
 
+def adaptive(**changes: Any) -> dict[str, Any]:
+    """An adaptive rollout; `maxHarmedRequests` and fields of the rollout are replaced."""
+    risk = {"maxHarmedRequests": changes.pop("maxHarmedRequests", 50)}
+    guardrails = [{"name": "errors", "metric": "ErrorRate", "limit": "1%"}]
+    return made(rollout={"strategy": "Adaptive", "risk": risk, "guardrails": guardrails, **changes})
+
+
 CONCERNS: dict[str, tuple[dict[str, Any], str, str]] = {
     "no owner": (made(owner={}), "no-owner", "spec.owner"),
     "no date": (life(1, retiresAt=None, onRetirement=None), "no-retires-at", "spec.versions[1].lifecycle.retiresAt"),
@@ -218,6 +226,12 @@ CONCERNS: dict[str, tuple[dict[str, Any], str, str]] = {
         "engine-does-not-count",
         "spec.rollout.guardrails",
     ),
+    "a small budget": (
+        adaptive(maxHarmedRequests=19, onInconclusive="RollBack"),
+        "small-budget",
+        "spec.rollout.risk.maxHarmedRequests",
+    ),
+    "a budget that is no bound": (adaptive(), "budget-only-stops", "spec.rollout.onInconclusive"),
     "latest": (
         template(engine=FULL["template"]["engine"] | {"image": "vllm/vllm-openai:latest"}),
         "image-may-move",
@@ -282,7 +296,7 @@ def test_two_manifests_side_by_side(tmp_path: Path) -> None:
 def test_the_examples_of_this_project_hold() -> None:
     right = sorted(str(path) for path in EXAMPLES.glob("*.yaml"))  # those that are wrong on purpose stand below
     result = Terminal().run("lint", *right)
-    assert (result.exit_code, result.stderr.splitlines()[-1].split(", ")[0]) == (0, "4 LLMDeployments: 0 mistakes")
+    assert (result.exit_code, result.stderr.splitlines()[-1].split(", ")[0]) == (0, "5 LLMDeployments: 0 mistakes")
 
 
 # -- plan: what changes
@@ -587,3 +601,64 @@ def test_every_example_can_be_planned() -> None:
     for file in sorted(EXAMPLES.glob("*.yaml")):
         result = Terminal().run("plan", str(file), "--at", "2026-11-24")
         assert result.exit_code == 0, result.stderr
+
+
+# -- adaptive rollouts
+
+
+def planned(tmp_path: Path, *more: str, **changes: Any) -> dict[str, Any]:
+    files = {"chat.yaml": adaptive(onInconclusive="RollBack", **changes)}
+    return json.loads(run(tmp_path, "plan", "chat.yaml", "-o", "json", *more, files=files).stdout)
+
+
+def weights(got: dict[str, Any]) -> list[int]:
+    return [step["weight"] for step in got["steps"]]
+
+
+def test_without_a_rate_an_adaptive_rollout_has_its_declared_steps_and_a_rung_before_100(tmp_path: Path) -> None:
+    got = planned(tmp_path)
+    assert (got["maxHarmedRequests"], weights(got), got["least"]) == (50, [1, 100], "2m30s")
+    stops = [{"weight": 20, "pause": {"until": "Approved"}}, {"weight": 100}]
+    got = planned(tmp_path, steps=stops)
+    assert (weights(got), got["least"]) == ([20, 100], "4m")
+    assert [c["path"] for c in got["concerns"]] == ["spec.rollout.steps[0].pause.until"]
+
+
+def test_with_a_rate_it_has_the_steps_that_good_requests_lead_through(tmp_path: Path) -> None:
+    got = planned(tmp_path, "--requests-per-second", "8")
+    assert weights(got) == sorted(set(weights(got)))
+    assert weights(got)[0] < 20
+    assert weights(got)[-2:] == [50, 100]
+    asked, before = got["proof"][0]["requests"], 0.0
+    for step, minutes in zip(got["steps"][:-1], map(seconds, [s["atLeast"] for s in got["steps"]]), strict=False):
+        before += 8 * step["weight"] / 100 * minutes
+    assert before == pytest.approx(asked, abs=8)
+    slow = planned(tmp_path, "--requests-per-second", "0.1")
+    assert weights(slow) == [50, 100]
+
+
+def seconds(text: str) -> float:
+    return parse_duration(text).total_seconds()
+
+
+def test_a_declared_step_is_part_of_the_way(tmp_path: Path) -> None:
+    stops = [{"weight": 4, "minDuration": "10m"}, {"weight": 100}]
+    got = planned(tmp_path, "--requests-per-second", "8", steps=stops)
+    assert 4 in weights(got)
+    assert next(s for s in got["steps"] if s["weight"] == 4)["atLeast"] == "10m"
+
+
+def test_a_budget_that_is_too_small_for_so_many_requests_is_told_with_one_that_is_not(tmp_path: Path) -> None:
+    got = planned(tmp_path, "--requests-per-second", "300")
+    (concern,) = got["concerns"]
+    assert (concern["rule"], concern["path"]) == ("budget-too-small", "spec.rollout.risk.maxHarmedRequests")
+    least = int(concern["message"].split("write ")[1].split()[0])
+    assert planned(tmp_path, "--requests-per-second", "300", maxHarmedRequests=least)["concerns"] == []
+    assert planned(tmp_path, "--requests-per-second", "300", maxHarmedRequests=least - 1)["concerns"] != []
+
+
+def test_a_guardrail_that_can_not_be_reckoned_with_ends_the_way_before_100(tmp_path: Path) -> None:
+    errors = {"name": "errors", "metric": "ErrorRate", "limit": "1%"}
+    ratio = {"name": "ratio", "metric": "ErrorRate", "comparedToStable": {"maxRatio": "1.25", "require": "Pass"}}
+    got = planned(tmp_path, "--requests-per-second", "8", guardrails=[errors, ratio])
+    assert weights(got)[-1] == 50

@@ -12,6 +12,10 @@ from solera.api.spec import EngineName, Headroom, OnRetirement
 from solera.plan.intent import Intent, VersionIntent, read_intent
 from solera.plan.lifecycle import effective_version, moves_at
 from solera.plan.memory import Memory
+from solera.plan.ramp import RUNG_DURATION
+
+SMALL_BUDGET = 20
+"""With fewer, one of five versions whose share is half of their limit spends them (benchmarks/ramp.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,9 @@ def concerns(m: Manifest) -> list[Concern]:
 
 def least(m: Manifest) -> timedelta:
     """The least time of all steps together, without start-up and approvals."""
-    return sum((step.min_duration for step in m.intent.steps), timedelta())
+    declared = [step for step in m.intent.steps if not step.rung]
+    rungs = [RUNG_DURATION] if len(declared) == 1 and m.intent.max_harmed is not None else []
+    return sum((step.min_duration for step in declared), sum(rungs, timedelta()))
 
 
 def _owner(m: Manifest) -> Iterator[Concern]:
@@ -118,11 +124,26 @@ def _handovers(m: Manifest) -> Iterator[Concern]:
 
 
 def _steps(m: Manifest) -> Iterator[Concern]:
-    for index, step in enumerate(m.intent.steps):
+    for index, step in enumerate(step for step in m.intent.steps if not step.rung):
         if step.needs_approval:
             path = f"spec.rollout.steps[{index}].pause.until"
             words = "this step waits for a person without end, dated hand-overs included: somebody must watch for it"
             yield Concern("waits-for-ever", path, words)
+
+
+def _budget(m: Manifest) -> Iterator[Concern]:
+    budget = m.intent.max_harmed
+    if budget is None:
+        return
+    if budget < SMALL_BUDGET:
+        words = (
+            f"so few may be spent before a version is known to be good, which is then held or rolled back: write {SMALL_BUDGET} or "
+            f"more, {2 * SMALL_BUDGET} for one close to its limit"
+        )
+        yield Concern("small-budget", "spec.rollout.risk.maxHarmedRequests", words)
+    if not m.intent.roll_back_when_inconclusive:
+        words = "a budget that is spent only stops the rise, the candidate keeps its weight: write RollBack to take its requests away"
+        yield Concern("budget-only-stops", "spec.rollout.onInconclusive", words)
 
 
 def _guardrails(m: Manifest) -> Iterator[Concern]:
@@ -216,6 +237,7 @@ RULES: tuple[Callable[[Manifest], Iterator[Concern]], ...] = (
     _handovers,
     _traffic,
     _steps,
+    _budget,
     _guardrails,
 )
 NAMES = frozenset(
@@ -223,6 +245,7 @@ NAMES = frozenset(
         *("no-owner", "no-retires-at", "retirement-held", "retired-already", "successor-retires-first"),
         *("too-late-to-hand-over", "tight-hand-over", "waits-for-ever", "no-guardrails", "only-observed"),
         *("engine-does-not-count", "image-may-move", "no-engine-version", "no-replicas", "restart-takes-all"),
+        *("small-budget", "budget-only-stops"),
         *("default-drain", "no-cache", "all-hostnames", "hostname-twice", "name-twice"),
     }
 )

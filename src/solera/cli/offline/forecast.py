@@ -15,6 +15,7 @@ from solera.api.scalars import format_time
 from solera.api.spec import Headroom, OnRetirement
 from solera.cli.offline.changes import Change, changes
 from solera.cli.offline.concerns import Concern, Manifest, concerns, least
+from solera.cli.offline.steps import PlannedStep, Proof, adaptive_steps, fixed_steps
 from solera.plan.evidence import Counter, Reading, absorb, new_ledger
 from solera.plan.intent import VersionIntent
 from solera.plan.lifecycle import effective_version, may_start, moves_at, refuses
@@ -23,26 +24,6 @@ from solera.plan.verdict import GuardrailSpec, judge
 
 MOST_REQUESTS = 1 << 26
 """A guardrail that needs more good requests than this is not reckoned with."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedStep:
-    """One step. `number` counts from 1, `requests` are the candidate's, `at_least` is the longer of time and requests at the given rate."""
-
-    number: int
-    weight: int
-    min_duration: timedelta
-    requests: int
-    approval: bool
-    at_least: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """How many requests of the candidate a guardrail needs to pass before 100%, if none of them is bad; None: not to be reckoned."""
-
-    guardrail: str
-    requests: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +60,16 @@ class Dated:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Everything that can be said about a manifest at `at`. `changes` is None when there is no earlier manifest to compare with."""
+    """Everything that can be said about a manifest at `at`. `changes` is None when there is no earlier manifest to compare with.
+
+    `max_harmed_requests` is None unless the rollout is adaptive; then `steps` are the declared ones, with a rate those that good requests lead through.
+    """
 
     namespace: str
     name: str
     at: datetime
     serve: str
+    max_harmed_requests: int | None
     steps: tuple[PlannedStep, ...]
     proof: tuple[Proof, ...]
     least: timedelta
@@ -105,15 +90,22 @@ def forecast(after: Manifest, before: Manifest | None = None, rate: float | None
     starts = (before or after).intent.versions[(before or after).running]
     spans, rollouts, stuck = _serving(after, before, starts)
     peak, when = _peak(after, starts, rollouts, found or ())
-    steps = tuple(_steps(after, rate))
-    blocking = [*(c for c in concerns(after) if c.blocking or c.rule in {"tight-hand-over", "waits-for-ever"}), *stuck]
+    proof = tuple(_proof(after))
+    adaptive = after.intent.max_harmed is not None
+    steps, too_small = adaptive_steps(after, proof, rate) if adaptive else (tuple(fixed_steps(after, rate)), None)
+    blocking = [
+        *([too_small] if too_small else []),
+        *(c for c in concerns(after) if c.blocking or c.rule in {"tight-hand-over", "waits-for-ever"}),
+        *stuck,
+    ]
     return Forecast(
         namespace=after.obj.metadata.namespace,
         name=after.obj.metadata.name,
         at=after.at,
         serve=after.intent.serve,
+        max_harmed_requests=after.intent.max_harmed,
         steps=steps,
-        proof=tuple(_proof(after)),
+        proof=proof,
         least=sum((step.at_least for step in steps), timedelta()),
         keep_previous=after.intent.keep_previous,
         changes=None if found is None else tuple(found),
@@ -125,15 +117,6 @@ def forecast(after: Manifest, before: Manifest | None = None, rate: float | None
         peak=when,
         concerns=tuple(blocking),
     )
-
-
-def _steps(m: Manifest, rate: float | None) -> Iterator[PlannedStep]:
-    for number, step in enumerate(m.intent.steps, 1):
-        counted = timedelta()
-        if rate:
-            counted = timedelta(seconds=round(step.min_requests / (rate * step.weight / 100)))
-        at_least = max(step.min_duration, counted)
-        yield PlannedStep(number, step.weight, step.min_duration, step.min_requests, step.needs_approval, at_least)
 
 
 def _proof(m: Manifest) -> Iterator[Proof]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from solera.cli.offline.changes import IN_PLACE, REFUSED, RESTART, ROLLOUT, Change
-from solera.cli.offline.forecast import Forecast, PlannedRollout, PlannedStep
+from solera.cli.offline.forecast import Forecast, PlannedRollout
+from solera.cli.offline.steps import PlannedStep
 from solera.cli.views import times
 from solera.cli.views.table import plain
 
@@ -24,6 +25,8 @@ def told(f: Forecast) -> Iterator[str]:
         yield "\n".join(_changes(f))
     yield "\n".join(_rollouts(f))
     yield plain(("STEP", "WEIGHT", "AT LEAST", "REQUESTS", "LEFT BY"), [_step(s, len(f.steps)) for s in f.steps])
+    if f.max_harmed_requests is not None:
+        yield _ramp(f)
     if f.proof:
         yield plain(("GUARDRAIL", "GOOD REQUESTS TO PASS"), [[p.guardrail, _number(p.requests)] for p in f.proof])
     spans = [[times.stamp(s.at), s.version or "nobody", s.why] for s in f.serving]
@@ -35,6 +38,13 @@ def told(f: Forecast) -> Iterator[str]:
         yield f"Accelerators: {_sum(f.accelerators_now)} now, {_sum(f.accelerators_peak)} at the peak, {f.peak}"
     if f.concerns:
         yield "\n".join(f"{'!' if c.blocking else '?'} {c.path}: {c.message}" for c in f.concerns)
+
+
+def _ramp(f: Forecast) -> str:
+    return (
+        f"Adaptive: between these steps the weight rises as fast as it costs no more than {f.max_harmed_requests} bad requests beyond the "
+        "limits (with --requests-per-second these are the steps of a version without bad answers)."
+    )
 
 
 def _changes(f: Forecast) -> Iterator[str]:

@@ -87,8 +87,9 @@ def _confirm(d: Deployment) -> None:
     assert candidate is not None
     assert r.step is not None
     upcoming = d.step_weights[r.step + 1 : r.step + 2]
+    more = " or more" if d.max_harmed is not None and upcoming and upcoming[0] < 100 else ""
     click.echo(
-        f"{candidate.version} ({candidate.hash}) is at {d.step_text}; the next step gives it {upcoming[0]}%."
+        f"{candidate.version} ({candidate.hash}) is at {d.step_text}; the next step gives it {upcoming[0]}%{more}."
         if upcoming
         else f"{candidate.version} ({candidate.hash}) is at {d.step_text}.",
         err=True,

@@ -101,6 +101,8 @@ def _fact_rows(d: Deployment, now: datetime, *, wide: bool) -> Iterator[tuple[st
     if d.weights:
         seen = f"; the candidate got {r.observed_share} of the requests" if r and r.observed_share else ""
         yield "Weights", ", ".join(f"{w.version} {w.weight}%" for w in d.weights) + seen
+    if d.harmed_text:
+        yield "Budget", d.harmed_text
     if d.request and d.request != d.last_handled_request:
         yield "Request", f"{d.request} (not handled yet)"
 

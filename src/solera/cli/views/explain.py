@@ -185,6 +185,8 @@ def _rollout_lines(d: Deployment, now: datetime, sentence: str) -> Iterator[str]
         yield "approval: this step must be approved by a person, and is not"
     if r.observed_share:
         yield f"share: the candidate got {r.observed_share} of the requests, the route says {d.weight or 0}%"
+    if d.harmed_text:
+        yield f"budget: {d.harmed_text}"
     for g in d.guardrails:
         yield guardrail_line(g)
     if d.guardrails and r.evidence_at:

@@ -20,7 +20,7 @@ from solera.cli.views.view import Deployment
 
 API_VERSION = "cli.solera.dev/v1"
 
-_LEFT_OUT = frozenset({"uid", "resource_version", "approval_steps", "step_weights", "rollout"})
+_LEFT_OUT = frozenset({"uid", "resource_version", "approval_steps", "step_weights", "max_harmed", "rollout"})
 
 
 def text(document: Any, form: str = "json", *, stream: bool = False) -> str:
@@ -132,6 +132,7 @@ def _rollout(d: Deployment) -> dict[str, Any] | None:
     return body | {
         "step": None if r.step is None else r.step + 1,
         "approvedSteps": [s + 1 for s in r.approved_steps],
+        "maxHarmedRequests": d.max_harmed,
         "waitsForApproval": d.waits_for_approval,
     }
 

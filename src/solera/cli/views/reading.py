@@ -24,6 +24,7 @@ from solera.cli.views.view import (
     Weight,
 )
 from solera.plan.requests import REQUEST_ANNOTATION
+from solera.plan.rungs import RUNGS
 
 Manifest = Mapping[str, Any]
 
@@ -41,7 +42,8 @@ def clean(text: object) -> str | None:
 def read(obj: Manifest) -> Deployment:
     """Read a raw LLMDeployment."""
     meta, spec, status = _map(obj, "metadata"), _map(obj, "spec"), _map(obj, "status")
-    owner, steps = _map(spec, "owner"), _items(_map(spec, "rollout"), "steps")
+    owner, rollout = _map(spec, "owner"), _map(spec, "rollout")
+    steps = _steps(rollout)
     weights = tuple(
         Weight(clean(w.get("version")) or "", clean(w.get("revision")) or "", int(w.get("weight") or 0))
         for w in _items(status, "weights")
@@ -59,7 +61,8 @@ def read(obj: Manifest) -> Deployment:
         contact=clean(owner.get("contact")),
         serve=clean(spec.get("serve")),
         approval_steps=tuple(i for i, s in enumerate(steps) if _map(s, "pause").get("until") == "Approved"),
-        step_weights=tuple(int(s.get("weight") or 0) for s in steps),
+        step_weights=tuple(_weight(s) for s in steps),
+        max_harmed=_map(rollout, "risk").get("maxHarmedRequests") if rollout.get("strategy") == "Adaptive" else None,
         conditions=tuple(_condition(c) for c in _items(status, "conditions")),
         state=clean(status.get("state")),
         model_name=clean(status.get("modelName")),
@@ -95,6 +98,20 @@ def read(obj: Manifest) -> Deployment:
         request=clean(_map(meta, "annotations").get(REQUEST_ANNOTATION)),
         last_handled_request=clean(status.get("lastHandledRequest")),
     )
+
+
+def _steps(rollout: Manifest) -> list[Manifest]:
+    """The steps as status counts them: an adaptive rollout has rungs between those that were declared."""
+    declared = _items(rollout, "steps")
+    if rollout.get("strategy") != "Adaptive":
+        return declared
+    declared = declared or [{"weight": 100}]
+    taken = {_weight(step) for step in declared}
+    return sorted([*declared, *({"weight": weight} for weight in RUNGS if weight not in taken)], key=_weight)
+
+
+def _weight(step: Manifest) -> int:
+    return int(step.get("weight") or 0)
 
 
 def _condition(raw: Manifest) -> Condition:
@@ -135,6 +152,7 @@ def _rollout(raw: Manifest) -> Rollout | None:
         reason=clean(raw.get("reason")),
         message=clean(raw.get("message")),
         observed_share=clean(raw.get("observedShare")),
+        harmed_at_most=raw.get("harmedAtMost"),
         held_since=times.parse(raw.get("heldSince")),
         paused_at=times.parse(raw.get("pausedAt")),
         paused_by=clean(raw.get("pausedBy")),

@@ -53,6 +53,7 @@ class Rollout:
     reason: str | None
     message: str | None
     observed_share: str | None
+    harmed_at_most: int | None
     held_since: datetime | None
     paused_at: datetime | None
     paused_by: str | None
@@ -140,8 +141,11 @@ class Deployment:
     team: str | None
     contact: str | None
     serve: str | None
-    approval_steps: tuple[int, ...]  # steps of spec.rollout.steps, from 0, with `pause.until: Approved`
+    approval_steps: tuple[
+        int, ...
+    ]  # steps from 0, the rungs of an adaptive rollout among them, with `pause.until: Approved`
     step_weights: tuple[int, ...]
+    max_harmed: int | None  # the budget of an adaptive rollout
     conditions: tuple[Condition, ...]
     state: str | None
     model_name: str | None
@@ -200,6 +204,20 @@ class Deployment:
             return None
         of = f" of {r.steps}" if r.steps else ""
         return f"step {r.step + 1}{of}" + (f" ({r.weight}%)" if r.weight is not None else "")
+
+    @property
+    def harmed_text(self) -> str | None:
+        """`at most 12 of 50 bad requests more than the limits allow`; None unless an adaptive rollout is in progress."""
+        if (
+            not self.in_rollout
+            or self.rollout is None
+            or self.rollout.harmed_at_most is None
+            or self.max_harmed is None
+        ):
+            return None
+        return (
+            f"at most {self.rollout.harmed_at_most} of {self.max_harmed} bad requests more than the limits allow so far"
+        )
 
     def condition(self, kind: str) -> Condition | None:
         """The condition of that type, whatever its status."""
