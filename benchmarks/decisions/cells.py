@@ -108,7 +108,8 @@ def live(cell: Cell, lives: int, seed: int) -> dict[str, Lives]:
     world = draw(cell.scenario, lives, horizon(cell.scenario), np.random.default_rng(seed))
     total, bad, stable_total, stable_bad = world.minutes(60)
     last = min(int(np.searchsorted(world.ends, horizon(cell.scenario))) + 1, len(world.ends))
-    found = {f"solera/{looks}": ours.judge(world, cell.rules, looks, last) for looks in LOOKS}
+    judged = ours.Judged(world, cell.rules)
+    found = {f"solera/{looks}": judged.at(looks, last) for looks in LOOKS}
     found["flagger"] = flagger.simulate(recorded_traffic(total, bad), lives, 59)
     found["argo/0"] = _argo(total, bad, 0)
     found["argo/3"] = _argo(total, bad, 3)

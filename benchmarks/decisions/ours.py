@@ -58,31 +58,50 @@ def judge(world: World, rules: Rules, looks: int, intervals: int | None = None) 
 
     ``tick`` is the interval of the decision; served and harmed count to its end.
     """
-    intervals = intervals or len(world.ends)
-    asked = np.unique(np.ceil(np.arange(1, looks + 1) * intervals / looks).astype(int) - 1)
-    n, x = world.total.astype(float), world.bad.astype(float)
-    broken = _bets(n, x, rules.limit) >= rules.to_fail
-    size = _burst_size(n, x)
-    served, failed = n.cumsum(1), x.cumsum(1)
-    under = _under(served, failed, rules.limit, rules.to_pass)
-    under &= _under(served / size, failed / size, rules.limit, rules.to_pass - math.log(BURST_ALLOWANCE))
-    s, f = world.stable_total.astype(float), world.stable_bad.astype(float)
-    ratio = rules.max_ratio or CLEARLY_WORSE
-    worse = _worse(n, x, s, f, ratio, rules.to_fail, np.maximum(size, _burst_size(s, f)))
-    outcome = np.zeros(n.shape, dtype=np.int8)
-    outcome[under] = Outcome.PROMOTED
-    outcome[broken] = Outcome.ROLLED_BACK
-    unclear = broken & _not_worse(n, x, s, f, rules)
-    outcome[unclear] = Outcome.UNDECIDED
-    _excuse(world, rules, broken & ~worse & ~unclear, outcome, asked)
-    if rules.max_ratio is not None:
-        outcome[worse] = Outcome.ROLLED_BACK
-    seen = outcome[:, asked]
-    first = np.where((seen > 0).any(1), (seen > 0).argmax(1), -1)
-    lives = np.arange(len(n))
-    end = np.where(first < 0, intervals - 1, asked[np.maximum(first, 0)])
-    decided = np.where(first < 0, Outcome.UNDECIDED, outcome[lives, end]).astype(np.int8)
-    return Lives(decided, end, served[lives, end].astype(np.int64), failed[lives, end].astype(np.int64))
+    return Judged(world, rules).at(looks, intervals)
+
+
+class Judged:
+    """What our tests show after every interval of ``world``; ``at`` then asks for the verdict at some of them."""
+
+    def __init__(self, world: World, rules: Rules) -> None:
+        self._world, self._rules = world, rules
+        n, x = world.total.astype(float), world.bad.astype(float)
+        s, f = world.stable_total.astype(float), world.stable_bad.astype(float)
+        self._served, self._failed = n.cumsum(1), x.cumsum(1)
+        size = _burst_size(n, x)
+        under = _under(self._served, self._failed, rules.limit, rules.to_pass)
+        allowed = rules.to_pass - math.log(BURST_ALLOWANCE)
+        under &= _under(self._served / size, self._failed / size, rules.limit, allowed)
+        broken = _bets(n, x, rules.limit) >= rules.to_fail
+        # The comparisons to stable are only asked where the limit is broken, or where they decide.
+        some = slice(None) if rules.max_ratio is not None else broken.any(1)
+        worse, unclear = np.zeros(n.shape, dtype=bool), np.zeros(n.shape, dtype=bool)
+        n, x, s, f = n[some], x[some], s[some], f[some]
+        both = np.maximum(size[some], _burst_size(s, f))
+        worse[some] = _worse(n, x, s, f, rules.max_ratio or CLEARLY_WORSE, rules.to_fail, both)
+        unclear[some] = _not_worse(n, x, s, f, rules)
+        self._outcome = np.zeros(under.shape, dtype=np.int8)
+        self._outcome[under & ~broken] = Outcome.PROMOTED
+        self._outcome[broken & ~unclear] = Outcome.ROLLED_BACK
+        self._open = broken & ~worse & ~unclear
+        self._worse = worse
+
+    def at(self, looks: int, intervals: int | None = None) -> Lives:
+        """The lives at ``looks`` looks, as ``judge`` says."""
+        intervals = intervals or len(self._world.ends)
+        asked = np.unique(np.ceil(np.arange(1, looks + 1) * intervals / looks).astype(int) - 1)
+        outcome = self._outcome.copy()
+        _excuse(self._world, self._rules, self._open, outcome, asked)
+        if self._rules.max_ratio is not None:
+            outcome[self._worse] = Outcome.ROLLED_BACK
+        seen = outcome[:, asked]
+        first = np.where((seen > 0).any(1), (seen > 0).argmax(1), -1)
+        lives = np.arange(len(outcome))
+        end = np.where(first < 0, intervals - 1, asked[np.maximum(first, 0)])
+        decided = np.where(first < 0, Outcome.UNDECIDED, outcome[lives, end]).astype(np.int8)
+        served, failed = (part[lives, end].astype(np.int64) for part in (self._served, self._failed))
+        return Lives(decided, end, served, failed)
 
 
 def _bets(n: Floats, x: Floats, limit: float) -> Floats:
