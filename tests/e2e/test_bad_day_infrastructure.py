@@ -149,6 +149,6 @@ async def test_gateway_restarted_in_the_middle_of_a_rollout(space: str, answers:
     unexplained = [r for r in records if (r.lost or r.outcome != "ok") and not refused_by(r, away)]
     assert unexplained == []
     holds = {(live.status(o).get("rollout") or {}).get("reason") for _, o in scene.resource.seen[told:]}
-    assert "ShareMismatch" not in holds, "the counters that began again were taken for another share"
+    assert "SplitMismatch" not in holds, "the counters that began again were taken for another share"
     tell("gateway restarted", scene, away)
     print(f"{sum(refused_by(r, away) for r in records)} of {len(records)} requests found no gateway")

@@ -86,7 +86,7 @@ def test_a_gateway_that_takes_over_late_makes_no_step_shorter_and_its_old_weight
     assert [w for _, w in weights] == [10, 30, 60, 100]
     assert all(later - at >= timedelta(seconds=50) for (at, _), (later, _) in pairwise(weights))
     assert world.now - weights[-1][0] >= timedelta(seconds=50)
-    assert "ShareMismatch" not in reasons
+    assert "SplitMismatch" not in reasons
     assert world.now - began < timedelta(seconds=4 * 50 + 60)
 
 

@@ -71,4 +71,4 @@ def test_no_step_begins_while_answers_are_overdue() -> None:
     world._probe = lambda _name, *, again: None  # the pods are slow to say whether they answer
     world.run(120)
     assert [w for _, _, w in world.steps_seen] == [10]
-    assert world.status["rollout"]["reason"] == "CandidateSilent"
+    assert world.status["rollout"]["reason"] == "Stuck"

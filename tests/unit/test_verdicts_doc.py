@@ -43,7 +43,7 @@ def test_the_example_has_as_many_tests_as_the_page_says() -> None:
 def test_every_verdict_and_everything_that_a_step_waits_for_has_a_row() -> None:
     told = re.findall(r"^\| `(\w+)`", section("The verdicts, and what to do"), flags=re.MULTILINE)
     waits = set(re.findall(r'Gate\(False, "(\w+)"', inspect.getsource(gates)))
-    assert waits >= {"TooFewRequests", "ShareMismatch", "CandidateSilent"}
+    assert waits >= {"TooFewRequests", "SplitMismatch", "Stuck"}
     assert set(told) == {*Verdict} | waits
 
 

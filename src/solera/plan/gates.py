@@ -12,6 +12,7 @@ from solera.api.scalars import format_duration, format_percent, format_time
 from solera.plan.ramp import BURST, WATCH, Ramp, onward
 from solera.plan.verdict import Judgement
 from solera.plan.verdict_text import counts, share
+from solera.stats.split import log_e_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +46,20 @@ class Gate:
     to: int | None = None
 
 
-def share_matches(evidence: StepEvidence, weight: int) -> bool:
-    """Is the observed share what the route says, as far as so few requests can tell?
+SPLIT_TOLERANCE = 0.05
+"""Gateways promise weights to within 5 percentage points (Gateway API conformance). Of a small weight half is still expected."""
 
-    Gateways promise weights to within 5 percentage points (Gateway API conformance); beyond that, three standard errors of a
-    binomial share are allowed.
-    """
-    share = evidence.share
-    if share is None:
+SPLIT_RISK = 0.05
+"""The chance that a split within the tolerance is ever taken for another, in one step."""
+
+
+def split_matches(evidence: StepEvidence, weight: int) -> bool:
+    """Is the observed split what the route says? False only when it is shown not to be, at any look, or without requests."""
+    if not evidence.all_requests:
         return False
     planned = weight / 100
-    slack = max(0.05, 3 * math.sqrt(planned * (1 - planned) / evidence.all_requests))
-    return abs(share - planned) <= slack
+    tolerance = min(SPLIT_TOLERANCE, planned / 2, (1 - planned) / 2)
+    return log_e_off(evidence.candidate_requests, evidence.all_requests, planned, tolerance) < -math.log(SPLIT_RISK)
 
 
 PAUSED = "Paused"
@@ -83,7 +86,7 @@ def silent_gate(steps: Sequence[ResolvedStep], index: int) -> Gate:
     words = (
         f"{step_name(steps, index)} holds: requests go to the candidate and no answers come; its pods are asked for one"
     )
-    return Gate(False, "CandidateSilent", words, hold=True)
+    return Gate(False, "Stuck", words, hold=True)
 
 
 def step_gate(
@@ -114,10 +117,10 @@ def step_gate(
     if evidence.candidate_requests < step.min_requests:
         waits = f"{name} waits for requests: {evidence.candidate_requests} of {step.min_requests}"
         return _late(step, since, now, Gate(False, "TooFewRequests", waits))
-    if step.min_requests and step.weight < 100 and not share_matches(evidence, step.weight):
+    if step.min_requests and step.weight < 100 and not split_matches(evidence, step.weight):
         seen = format_percent(evidence.share or 0.0, 1)
         waits = f"{name} waits: the candidate gets {seen} of {evidence.all_requests} requests, the route says {step.weight}%"
-        return _late(step, since, now, Gate(False, "ShareMismatch", waits, hold=True))
+        return _late(step, since, now, Gate(False, "SplitMismatch", waits, hold=True))
     if step.needs_approval and not approved:
         return Gate(False, "WaitingForApproval", f"{name} waits for approval", hold=True)
     proven = judgement is None or judgement.passed

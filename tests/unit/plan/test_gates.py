@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from solera.api.defaults import ResolvedStep
-from solera.plan.gates import Gate, StepEvidence, share_matches, step_gate
+from solera.plan.gates import Gate, StepEvidence, split_matches, step_gate
 from solera.plan.verdict import Judgement
 
 SINCE = datetime(2026, 12, 1, tzinfo=UTC)
@@ -37,7 +37,7 @@ def gate(
     [
         (gate(0, 59), "MinDuration"),
         (gate(0, 61, here=19, whole=190), "TooFewRequests"),
-        (gate(0, 61, here=300), "ShareMismatch"),
+        (gate(0, 61, here=300), "SplitMismatch"),
         (gate(0, 61, said=HELD), "GuardrailHolds"),
         (gate(1, 61, here=500), "WaitingForApproval"),
         (gate(1, 61, here=500, approved=True, said=OPEN), "WaitingForProof"),
@@ -94,7 +94,12 @@ def test_without_guardrails_only_time_counts() -> None:
         (0, 0, 10, False),
         (3, 10, 10, True),
         (0, 200, 10, False),
+        (0, 20, 10, True),
+        (0, 400, 5, False),
+        (52, 1000, 5, True),
+        (0, 5000, 1, False),
+        (900, 1000, 99, False),
     ],
 )
-def test_the_observed_share_must_fit_the_weight(here: int, whole: int, weight: int, fits: bool) -> None:
-    assert share_matches(StepEvidence(here, whole), weight) is fits
+def test_the_observed_split_must_fit_the_weight(here: int, whole: int, weight: int, fits: bool) -> None:
+    assert split_matches(StepEvidence(here, whole), weight) is fits
