@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from solera.api.defaults import MIN_DURATION, MIN_REQUESTS, STEP_WEIGHTS
 from solera.plan.ramp import BURST, READ_EVERY, RUNG_DURATION, SETTLE, to_come
 from solera.plan.rungs import RUNGS
-from solera.plan.verdict import BAD_TO_FAIL, BAD_TO_PASS, WHOLE_ROLLOUT
+from solera.plan.showing import BAD_TO_FAIL, BAD_TO_PASS
 from solera.stats.harm import harm_within
 from solera.stats.share import prior_weight, shown_above, shown_below
 
@@ -107,13 +107,14 @@ class Bound:
 
 
 def passes() -> Bound:
+    """The test for failures that come one by one, as they do in these lives; for bursts the operator asks for a little more, of both."""
     weight, level = prior_weight(LIMIT, BAD_TO_PASS), -math.log(RISK)
     return Bound(lambda bad, total: total > 0 and shown_below(bad, total, LIMIT, weight, level), LIMIT / 2)
 
 
 def not_failed() -> Bound:
-    """Only the test over the whole rollout: that of the later steps would end a bad one sooner."""
-    weight, level = prior_weight(LIMIT, BAD_TO_FAIL), -math.log(RISK) - math.log(WHOLE_ROLLOUT)
+    """Only the test over the whole rollout, in place of bets on its intervals."""
+    weight, level = prior_weight(LIMIT, BAD_TO_FAIL), -math.log(RISK)
     return Bound(lambda bad, total: not (total and shown_above(bad, total, LIMIT, weight, level)), 2 * LIMIT)
 
 

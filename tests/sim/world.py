@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from solera.api.scalars import format_time, parse_time
-from solera.plan.evidence import Counter, Ledger, Reading, absorb, from_record, new_ledger
+from solera.plan.evidence import Counter, Flight, Ledger, Reading, absorb, from_record, new_ledger
 from solera.plan.memory import PROGRESS_ANNOTATION, parse_progress
 from solera.plan.plan import plan
 from solera.plan.traffic import live_weights, step_in_force
@@ -33,6 +33,8 @@ class Behaviour:
     start: float = 5.0
     never_ready: bool = False
     bad: dict[str, float] = field(default_factory=dict)
+    slow: float = 0.0  # the share that takes ``lasts`` seconds; all others end at once
+    lasts: float = 0.0
     hangs: str = ""  # ready, and no answer ever: the clients "wait", or they "leave" and are counted as having left
 
 
@@ -44,6 +46,9 @@ class Pod:
     created: datetime
     requests: int = 0
     left: int = 0
+    running: list[datetime] = field(
+        default_factory=list
+    )  # when those in flight will end, all of them later than any slowerThan
     bad: dict[str, int] = field(default_factory=dict)
     dead: bool = False
 
@@ -57,6 +62,7 @@ class World:
     name: str = "chat"
     now: datetime = START
     scrape: bool = True
+    in_flight: bool = True  # whether the engines tell what is running
     route_delay: float = 0.0
     crash_at_write: int | None = None
     crash_after_answer: bool = False
@@ -81,6 +87,7 @@ class World:
         self.zero_since: dict[str, datetime] = {}
         self.replanned = False  # the steps were edited: their numbers need not follow each other once
         self.lost = 0
+        self.slow_ended = 0
         self.served: dict[str, int] = {}
         self.last_plan: Plan | None = None
         self.annotations: dict[str, str] = {}
@@ -384,20 +391,35 @@ class World:
                 self.lost += 1
                 pod.left += hangs == "leave"
                 continue
+            how = self._behaviour(pod.version)
+            if how.slow and self.random.random() < how.slow:
+                pod.running.append(self.now + timedelta(seconds=how.lasts))
+                continue
             pod.requests += 1
             self.served[pod.version] = self.served.get(pod.version, 0) + 1
             for guardrail, share in self._behaviour(pod.version).bad.items():
                 if self.random.random() < share:
                     pod.bad[guardrail] = pod.bad.get(guardrail, 0) + 1
+        declared = self.spec.get("rollout", {}).get("guardrails", ())
+        limits = {g["name"]: float(g["slowerThan"].rstrip("s")) for g in declared if "slowerThan" in g}
+        for pod in self.pods.values():
+            ended = sum(end <= self.now for end in pod.running)
+            pod.running = [end for end in pod.running if end > self.now]
+            pod.requests += ended
+            self.slow_ended += ended
+            for guardrail in limits:
+                pod.bad[guardrail] = pod.bad.get(guardrail, 0) + ended
         if not self.scrape:
             return
-        guardrails = [g["name"] for g in self.spec.get("rollout", {}).get("guardrails", ())]
+        guardrails = [g["name"] for g in declared]
         for pod in self.pods.values():
             if pod.revision in self.measure and self._ready(pod):
                 counters = {g: Counter(pod.requests, pod.bad.get(g, 0)) for g in guardrails}
                 counters[""] = Counter(pod.requests + pod.left, 0)
                 started = str(pod.created.timestamp())
-                self.pending.append(Reading(self.now, "engine", pod.revision, pod.uid, started, counters))
+                begun = pod.requests + len(pod.running)
+                flights = {g: Flight(begun, pod.requests, s) for g, s in limits.items()} if self.in_flight else {}
+                self.pending.append(Reading(self.now, "engine", pod.revision, pod.uid, started, counters, flights))
 
 
 def manifest(serve: str = "v1", **rollout: Any) -> dict[str, Any]:

@@ -196,7 +196,8 @@ class Collector:
         if self._followed.get(key) is not known or unit not in self._units(known.request):
             return
         before = self._troubles(key)
-        counted = known.pending.add(result.readings)
+        by = self._clock()
+        counted = known.pending.add(replace(r, by=by) if r.flights and by > r.at else r for r in result.readings)
         known.results[unit] = replace(result, readings=())
         known.gave = known.gave | {unit} if result.readings else known.gave - {unit}
         self._tell(key, known)

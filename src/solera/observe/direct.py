@@ -8,7 +8,7 @@ from datetime import datetime
 
 import httpx
 
-from solera.observe import engines, exposition
+from solera.observe import engines, exposition, inflight
 from solera.observe.fetch import Answer, Unreachable, authority, fetch
 from solera.observe.metrics import GuardrailQuery, SourceResult, Target, Unreadable
 from solera.plan.evidence import Reading
@@ -54,7 +54,7 @@ class DirectSource:
                 hint = NO_METRICS.get(target.engine, "export Prometheus metrics at /metrics")
                 why = f"{target.engine} answers {answer.status} at /metrics: {hint}, or name a gateway as the source of metrics"
                 return SourceResult(unmeasurable={g.name: why for g in guardrails})
-            found = exposition.parse(answer.text, engines.names())
+            found = exposition.parse(answer.text, engines.names(), optional=inflight.NAMES)
             measured = engines.measure(found, engines.shown_in(answer.text), guardrails)
         except Unreachable as error:
             return SourceResult(errors={target.instance: str(error)})
@@ -69,6 +69,7 @@ class DirectSource:
             instance=target.instance,
             started=begun,
             counters=measured.counters,
+            flights=measured.flights,
         )
         return SourceResult(
             readings=(reading,) if measured.counters else (),

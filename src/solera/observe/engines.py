@@ -12,13 +12,14 @@ Read from the engines' own sources:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from solera.observe import inflight
+from solera.observe.completions import completion
 from solera.observe.exposition import START_TIME, Families, slower_than, total
 from solera.observe.metrics import GuardrailQuery
-from solera.plan.evidence import ALL_REQUESTS, Counter
+from solera.plan.evidence import ALL_REQUESTS, Counter, Flight
 
 HTTP_REQUESTS = "http_requests_total"
 VLLM_FINISHED = "vllm:request_success_total"
@@ -37,14 +38,14 @@ HISTOGRAMS: Mapping[str, Mapping[str, str]] = {
 ERRORS: Mapping[str, str] = {"vLLM": VLLM_FINISHED, "SGLang": SGLANG_RESPONSES}
 PREFIXES = {"vllm:": "vLLM", "sglang:": "SGLang", "llamacpp:": "llama.cpp"}
 
-_COMPLETIONS = re.compile(r"^/v1/(chat/completions|completions|responses|messages|embeddings)/?$|^/generate$")
-
 
 def names() -> frozenset[str]:
     """Every sample name that ``measure`` may look at."""
     histograms = [name for table in HISTOGRAMS.values() for name in table.values()]
     buckets = [f"{name}{end}" for name in histograms for end in ("_bucket", "_count")]
-    return frozenset((START_TIME, HTTP_REQUESTS, VLLM_FINISHED, SGLANG_RESPONSES, SGLANG_REQUESTS, *buckets))
+    return frozenset(
+        (START_TIME, HTTP_REQUESTS, VLLM_FINISHED, SGLANG_RESPONSES, SGLANG_REQUESTS, *inflight.NAMES, *buckets)
+    )
 
 
 def shown_in(text: str) -> str | None:
@@ -59,12 +60,13 @@ def shown_in(text: str) -> str | None:
 class Measured:
     """The counters of one engine by guardrail, and why the others have none.
 
-    ``absent`` are those whose family is not in the text, which in a scrape of the engine means that it does not export them.
+    ``flights`` are what is known of requests in flight, by guardrail. ``absent`` are those whose family is not in the text, which in a scrape of the engine means that it does not export them.
     """
 
     counters: Mapping[str, Counter]
     unmeasurable: Mapping[str, str]
     absent: Mapping[str, str]
+    flights: Mapping[str, Flight] = field(default_factory=dict)
 
 
 def measure(found: Families, engine: str | None, guardrails: Sequence[GuardrailQuery]) -> Measured:
@@ -76,6 +78,7 @@ def measure(found: Families, engine: str | None, guardrails: Sequence[GuardrailQ
     counters: dict[str, Counter] = {}
     unmeasurable: dict[str, str] = {}
     absent: dict[str, str] = {}
+    flights: dict[str, Flight] = {}
     requests = _requests(found, engine or "")
     if requests is not None:
         counters[ALL_REQUESTS] = Counter(total=requests, bad=0)
@@ -95,9 +98,11 @@ def measure(found: Families, engine: str | None, guardrails: Sequence[GuardrailQ
             result = _count(found, engine, guardrail)
             if isinstance(result, Counter):
                 counters[guardrail.name] = result
+                if (flight := inflight.flight(found, engine, guardrail, result)) is not None:
+                    flights[guardrail.name] = flight
             else:
                 unmeasurable[guardrail.name] = result
-    return Measured(counters, unmeasurable, absent)
+    return Measured(counters, unmeasurable, absent, flights)
 
 
 def family_of(engine: str, metric: str) -> str | None:
@@ -130,7 +135,7 @@ def _requests(found: Families, engine: str) -> int | None:
         errors = total(finished, lambda labels: labels.get("finished_reason") == "error")
         return total(finished) + max(0, _vllm_refused(found) - errors)
     if engine == "SGLang" and SGLANG_RESPONSES in found.declared:
-        return total(found[SGLANG_RESPONSES], lambda labels: _completion(labels, "endpoint", "status_code") is not None)
+        return total(found[SGLANG_RESPONSES], lambda labels: completion(labels, "endpoint", "status_code") is not None)
     if engine == "SGLang" and SGLANG_REQUESTS in found.declared:
         return total(found[SGLANG_REQUESTS])
     return None
@@ -150,20 +155,12 @@ def _vllm_errors(found: Families) -> Counter:
 
 
 def _vllm_refused(found: Families) -> int:
-    return total(found[HTTP_REQUESTS], lambda labels: _completion(labels, "handler", "status") == "5")
+    return total(found[HTTP_REQUESTS], lambda labels: completion(labels, "handler", "status") == "5")
 
 
 def _sglang_errors(found: Families) -> Counter:
     responses = found[SGLANG_RESPONSES]
-    bad = total(responses, lambda labels: _completion(labels, "endpoint", "status_code") == "5")
-    left = total(responses, lambda labels: _completion(labels, "endpoint", "status_code") == "499")
-    every = total(responses, lambda labels: _completion(labels, "endpoint", "status_code") is not None)
+    bad = total(responses, lambda labels: completion(labels, "endpoint", "status_code") == "5")
+    left = total(responses, lambda labels: completion(labels, "endpoint", "status_code") == "499")
+    every = total(responses, lambda labels: completion(labels, "endpoint", "status_code") is not None)
     return Counter(total=every - left, bad=bad)
-
-
-def _completion(labels: Mapping[str, str], handler: str, status: str) -> str | None:
-    """The first digit of the status of a completion, 499 (the client left) in full, None for any other request."""
-    if not _COMPLETIONS.match(labels.get(handler, "")) or labels.get("method", "POST").upper() != "POST":
-        return None
-    code = labels.get(status, "")
-    return code if code == "499" else code[:1]

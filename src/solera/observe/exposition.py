@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from solera.observe.metrics import Unreadable
@@ -32,10 +32,14 @@ class Sample:
 
 @dataclass(slots=True)
 class Families:
-    """What a text holds of the names asked for. A name is ``declared`` when a TYPE line or a sample of it is there."""
+    """What a text holds of the names asked for. A name is ``declared`` when a TYPE line or a sample of it is there.
+
+    ``spoilt`` are names that may be missing and of which a sample cannot be used.
+    """
 
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     declared: set[str] = field(default_factory=set)
+    spoilt: set[str] = field(default_factory=set)
 
     def __getitem__(self, name: str) -> list[Sample]:
         return self.samples.get(name, [])
@@ -48,8 +52,8 @@ class Families:
         self.declared.add(name)
 
 
-def parse(text: str, names: Iterable[str]) -> Families:
-    """Read the samples called ``names`` out of a text.
+def parse(text: str, names: Iterable[str], optional: Collection[str] = ()) -> Families:
+    """Read the samples called ``names`` out of a text. One of ``optional`` that cannot be read spoils its name and nothing else.
 
     Raises:
         Unreadable: the text is cut off, or a line that matters is not in the format, or its value is not one of a counter.
@@ -70,8 +74,13 @@ def parse(text: str, names: Iterable[str]) -> Families:
         end = line.find("{")
         name = (line[:end] if end >= 0 else line.split(maxsplit=1)[0]).rstrip()
         if name in wanted:
-            labels, value = parse_sample(name, line[len(name) :])
-            found.add(name, labels, value)
+            try:
+                labels, value = parse_sample(name, line[len(name) :])
+                found.add(name, labels, value)
+            except Unreadable:
+                if name not in optional:
+                    raise
+                found.spoilt.add(name)
     return found
 
 

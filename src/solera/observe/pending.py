@@ -21,11 +21,15 @@ class Pending:
         self._last: dict[_Process, Mapping[str, Counter]] = {}
 
     def add(self, readings: Iterable[Reading]) -> bool:
-        """Keep ``readings``; True when one of them counts something that the last of its process did not."""
+        """Keep ``readings``; True when one of them counts something that the last of its process did not, or has requests in flight.
+
+        Time alone makes those overdue, so they are news as long as they last.
+        """
         news = False
         for reading in readings:
             process = _process(reading)
-            news = news or self._last.get(process) != reading.counters
+            waits = any(flight.started > flight.done for flight in reading.flights.values())
+            news = news or waits or self._last.get(process) != reading.counters
             self._last.pop(process, None)  # the newest stands last
             self._last[process] = reading.counters
             self._waiting.append(reading)

@@ -67,6 +67,7 @@ def ledger_at(ledger: Ledger, now: datetime) -> Ledger:
         gathered_since=None if ledger.gathered_since is None else ledger.gathered_since + by,
         ring=tuple(replace(part, start=part.start + by, end=part.end + by) for part in ledger.ring),
         unobserved=tuple(replace(one, last_read=one.last_read + by) for one in ledger.unobserved),
+        flown={},
     )
 
 

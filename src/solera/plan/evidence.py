@@ -17,6 +17,8 @@ from solera.plan.ledger import (
     SOURCES,
     ZERO,
     Counter,
+    Flight,
+    Flown,
     Instance,
     InstanceKey,
     Ledger,
@@ -27,6 +29,7 @@ from solera.plan.ledger import (
     add,
 )
 from solera.plan.ledger_record import EvidenceError, from_record, to_record
+from solera.plan.overdue import ahead_of, counted, follow
 from solera.plan.slices import add_slice, count_slice
 
 __all__ = [
@@ -34,6 +37,7 @@ __all__ = [
     "SOURCES",
     "Counter",
     "EvidenceError",
+    "Flight",
     "Ledger",
     "Reading",
     "absorb",
@@ -93,7 +97,8 @@ def absorb(
         scrape = ((r.source, r.revision, r.instance), r.at, r.started)
         # One scrape may come in parts, one per metric; of two equal parts the first is as good as the second.
         seen = scrapes.get(scrape, r)
-        scrapes[scrape] = replace(seen, counters={**r.counters, **seen.counters})
+        parts = {**r.counters, **seen.counters}, {**r.flights, **seen.flights}
+        scrapes[scrape] = replace(seen, counters=parts[0], flights=parts[1])
     for reading in sorted(scrapes.values(), key=lambda r: r.at):
         look.take(reading)
     if alive is not None:
@@ -109,6 +114,7 @@ class _Look:
         self.step = step
         self.now = now
         self.instances = dict(ledger.instances)
+        self.flown = dict(ledger.flown)
         self.totals = dict(ledger.totals)
         self.read_at = dict(ledger.read_at)
         self.refused = dict(ledger.refused)
@@ -142,16 +148,27 @@ class _Look:
         known = self.instances.get(key)
         if known is not None and reading.at <= known.at:
             self.refuse("repeated or late")
-        elif known is None:
+            return
+        former = self.flown.pop(key, {})  # the history of a process ends where it restarts, falls or tells nothing
+        if known is None:
             if self.room():
                 self.count(reading, counters, {}, from_zero=_after(reading.started, self.from_zero_after) is True)
                 self.instances[key] = Instance(reading.started, reading.at, counters)
+                self.flown[key] = follow({}, reading, counters)
         elif reading.started != known.started:
             self.restarted(key, known, reading, counters)
+            self.flown[key] = follow({}, reading, counters)
         else:
-            self.went_on(key, known, reading, counters)
+            self.went_on(key, known, reading, counters, former)
 
-    def went_on(self, key: InstanceKey, known: Instance, reading: Reading, counters: Mapping[str, Counter]) -> None:
+    def went_on(
+        self,
+        key: InstanceKey,
+        known: Instance,
+        reading: Reading,
+        counters: Mapping[str, Counter],
+        former: Mapping[str, Flown],
+    ) -> None:
         old = known.counters
         if any(_fell(old[name], counter) for name, counter in counters.items() if name in old):
             self.resets += 1
@@ -160,10 +177,15 @@ class _Look:
             return
         # Scraped halfway through an update, more can be bad than there were events: both wait for the next reading.
         whole = {n: c for n, c in counters.items() if n not in old or c.bad - old[n].bad <= c.total - old[n].total}
-        if known.falls < MAX_FALLS and not known.quarantine:
-            self.count(reading, whole, old, from_zero=_after(reading.started, self.from_zero_after) is True)
-        quarantine = max(known.quarantine - 1, 0)
-        self.instances[key] = replace(known, at=reading.at, counters={**old, **whole}, quarantine=quarantine)
+        counts = known.falls < MAX_FALLS and not known.quarantine
+        flown = follow(former, reading, whole) if counts else {}
+        ahead = ahead_of(known.ahead, old, whole, flown)
+        if counts:
+            self.flown[key] = flown
+            from_zero = _after(reading.started, self.from_zero_after) is True
+            self.count(reading, counted(whole, ahead), counted(old, known.ahead), from_zero=from_zero)
+        quarantine, raw = max(known.quarantine - 1, 0), {**old, **whole}
+        self.instances[key] = replace(known, at=reading.at, counters=raw, quarantine=quarantine, ahead=ahead)
 
     def restarted(self, key: InstanceKey, known: Instance, reading: Reading, counters: Mapping[str, Counter]) -> None:
         returned = reading.started in known.earlier
@@ -213,6 +235,7 @@ class _Look:
             return False
         at, key = min(gone)
         del self.instances[key]
+        self.flown.pop(key, None)
         # Should it come back after all, it must not be taken for a new process and counted again from zero.
         self.from_zero_after = max(self.from_zero_after, at)
         return True
@@ -225,6 +248,7 @@ class _Look:
             if gone == instance.gone:
                 continue
             self.instances[key] = replace(instance, gone=gone)
+            self.flown.pop(key, None)
             entry = Unobserved(source, revision, name, instance.at)
             if gone:
                 self.unobserved = (*self.unobserved, entry)[-MAX_UNOBSERVED:]
@@ -244,6 +268,7 @@ class _Look:
             unobserved_total=self.unobserved_total,
             resets=self.resets,
             refused=self.refused,
+            flown={key: flown for key, flown in self.flown.items() if flown},
         )
         return add_slice(seen, Slice(self.ledger.now, self.now, self.step, self.counted), limits)
 

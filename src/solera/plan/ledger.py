@@ -37,13 +37,28 @@ ZERO = Counter(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
+class Flight:
+    """What one process tells about the requests of a latency guardrail that it has not finished: both numbers since it began.
+
+    ``started`` requests had begun, and ``done`` at least had their end (or first token), in whatever way and order. So the
+    difference of a former ``started`` and ``done`` is never more than what is left of those. ``slower_than`` is in seconds.
+    """
+
+    started: int
+    done: int
+    slower_than: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One scrape of one counter source: an engine's pod, or one backend of one gateway instance.
 
     ``at`` is when the counters had these values. ``source`` is "engine", "gateway" or "prometheus". ``revision`` is the child name
     <llmdep>-<version>-<hash>. ``instance`` is the pod uid, or the gateway's instance id. ``started`` is the process start as
     text (seconds since 1970, or RFC 3339): a change is a restart that counts from zero. ``counters`` maps a guardrail's name to
-    its counter, and "" to all requests (with 0 bad). A counter that could not be read is left out, never 0.
+    its counter, and "" to all requests (with 0 bad). A counter that could not be read is left out, never 0. ``flights`` are what is
+    known of requests in flight, by guardrail; a source that does not tell leaves them out. ``by`` is when the values were read at the
+    latest, where that is later than ``at``.
     """
 
     at: datetime
@@ -52,6 +67,8 @@ class Reading:
     instance: str
     started: str
     counters: Mapping[str, Counter]
+    flights: Mapping[str, Flight] = field(default_factory=dict)
+    by: datetime | None = None
 
 
 Series = tuple[str, str, str]
@@ -67,7 +84,8 @@ class Instance:
 
     ``falls`` counts readings that no single process could have given (a counter fell, or an earlier start came back), ``quarantine`` the
     readings that must still follow on each other after the last of them before differences count again. ``earlier`` are former values of
-    ``started``. ``gone`` marks a pod that is no longer alive.
+    ``started``. ``gone`` marks a pod that is no longer alive. ``ahead`` are bad events by guardrail that were counted before they were in
+    ``counters``.
     """
 
     started: str
@@ -77,6 +95,20 @@ class Instance:
     quarantine: int = 0
     earlier: tuple[str, ...] = ()
     gone: bool = False
+    ahead: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Flown:
+    """The requests in flight of one process and guardrail, as far back as it matters (``solera.plan.overdue``).
+
+    ``points`` are pairs of a time and how many requests at least had begun by then, the newest last; the numbers never fall. ``overdue``
+    is how many at least were in flight for longer than ``slower_than`` seconds at the newest reading.
+    """
+
+    slower_than: float
+    points: tuple[tuple[datetime, int], ...]
+    overdue: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +156,8 @@ class Ledger:
     measured. ``read_at`` is its newest valid reading. ``resets`` counts the falls of all instances, ``refused`` the
     readings and counters that were not counted, by reason. A process that started after ``from_zero_after`` is counted from zero.
     ``gathered`` is what the interval in progress has counted since ``gathered_since``; ``spreads`` and, by source and guardrail of the candidate,
-    ``bets`` are about the intervals before it (``solera.plan.intervals``).
+    ``bets`` are about the intervals before it (``solera.plan.intervals``). ``flown`` is not written down: it is known again in the time that
+    a request may take.
     """
 
     rollout_id: str
@@ -148,6 +181,7 @@ class Ledger:
     unobserved_total: int = 0
     resets: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
+    flown: Mapping[InstanceKey, Mapping[str, Flown]] = field(default_factory=dict, compare=False)
 
     def sources(self, revision: str, guardrail: str = ALL_REQUESTS) -> tuple[str, ...]:
         """The sources that ever measured this guardrail for this revision."""

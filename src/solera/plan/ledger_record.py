@@ -2,7 +2,7 @@
 
 Counters are written as [total, bad], pairs as [candidate, its failures, stable, its failures]; times as RFC 3339 in UTC; the two revisions as
 "stable" and "candidate". The ring is a table: ``columns`` name its series, a row is [start, end, step, total, bad, total, bad ...]. In ``intervals``,
-a row of ``spreads`` ends with the numbers of a ``Spread``, a row of ``bets`` with those of ``Bets``.
+a row of ``spreads`` ends with the numbers of a ``Spread``, a row of ``bets`` with those of ``Bets``. ``flown`` is left out.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def to_record(ledger: Ledger) -> dict[str, Any]:
                 "quarantine": i.quarantine,
                 "earlier": list(i.earlier),
                 "gone": i.gone,
+                **({"ahead": dict(sorted(i.ahead.items()))} if i.ahead else {}),
             }
             for (source, revision, name), i in sorted(ledger.instances.items())
         ],
@@ -149,6 +150,7 @@ def _read(record: Mapping[str, Any]) -> Ledger:
                 quarantine=_count(i["quarantine"]),
                 earlier=tuple(map(str, i["earlier"])),
                 gone=bool(i["gone"]),
+                ahead={str(name): _count(more) for name, more in i.get("ahead", {}).items()},
             )
             for i in record["instances"]
         },

@@ -139,7 +139,7 @@ def _in_source(of: Evidence, blind: str | None, *, intervals: bool) -> Guardrail
     spec, ledger, source, whole, pairing = of.spec, of.ledger, of.source, of.whole, of.pairing
     ratio_e = None if spec.max_ratio is None else pairing.profile.log_e_above(spec.max_ratio)
     low, high = limits(of) if intervals else (None, None)
-    counts = text.counts(whole)
+    counts = text.counts(whole) + text.still_running(of)
     next_, suspected = None, False
     if spec.max_ratio is not None and breaks_ratio(of):
         verdict, reason = FAIL, f"{counts}, {text.against_stable(pairing)}: shown to be over {spec.max_ratio:g} times"
@@ -149,7 +149,7 @@ def _in_source(of: Evidence, blind: str | None, *, intervals: bool) -> Guardrail
             low = None if low is None else max(low, spec.limit)
             over = counts + ("" if low is None else f", at least {text.share(low)}")
         else:
-            over = f"{text.counts(since.candidate)} since {format_time(since.at)}"
+            over = f"{text.counts(since.candidate)} since {format_time(since.at)}{text.still_running(of)}"
         over += f": over the limit of {text.share(spec.limit)}"
         if looks_like_stable(of) and since.stable.bad <= since.stable.total * spec.limit:
             verdict, suspected, reason = CONTINUE, True, f"{over}, but not yet shown to be worse than stable"

@@ -6,6 +6,7 @@ import math
 from datetime import timedelta
 
 from solera.plan.ledger import Counter, Ledger, Pairing, Slice
+from solera.plan.overdue import overdue
 from solera.plan.showing import BURST_ALLOWANCE, Evidence
 from solera.stats.share import divergence
 
@@ -25,6 +26,13 @@ def counts(counter: Counter) -> str:
     if not counter.total:
         return "no requests"
     return f"{counter.bad:,} of {counter.total:,} requests bad ({share(counter.bad / counter.total)})"
+
+
+def still_running(of: Evidence) -> str:
+    """How many of the bad ones have not ended; empty where none is known."""
+    spec = of.spec
+    running = overdue(of.ledger, of.source, of.ledger.candidate, spec.name)
+    return f", {running:,} of them still running after {spec.slower_than:g} s" if running and spec.slower_than else ""
 
 
 def against_stable(pairing: Pairing) -> str:

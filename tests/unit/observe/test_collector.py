@@ -13,7 +13,7 @@ from solera.observe.metrics import GuardrailQuery, SourceResult, Target
 from solera.observe.pending import Pending
 from solera.observe.probe import ProbeResult, ProbeTarget
 from solera.observe.wanted import Request
-from solera.plan.evidence import Counter, Reading
+from solera.plan.evidence import Counter, Flight, Reading
 from unit.observe import texts
 
 START = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -527,6 +527,35 @@ def test_a_restart_is_news_even_with_the_same_counts():
     assert not pending.add([reading(1)])
     assert pending.add([reading(2, started="2")])
     assert pending.add([reading(3, count=1, started="2")])
+
+
+def test_requests_in_flight_are_news_although_nothing_ends_since_time_makes_them_overdue():
+    pending = Pending()
+    flying, landed = ({"ttft": Flight(5 + more, 5, 2.5)} for more in (3, 0))
+    assert pending.add([replace(reading(0), flights=landed)])
+    assert not pending.add([replace(reading(1), flights=landed)])
+    assert pending.add([replace(reading(2), flights=flying)])
+    assert pending.add([replace(reading(3), flights=flying)])
+
+
+async def test_a_reading_with_requests_in_flight_says_when_it_was_there():
+    world = World()
+
+    class Slow(Reader):
+        async def read(self, targets, guardrails, now):
+            result = await super().read(targets, guardrails, now)
+            world.now += 2 * SECOND
+            flights = {"ttft": Flight(1, 0, 2.5)} if targets[0].instance == "uid-1" else {}
+            return replace(result, readings=tuple(replace(r, flights=flights) for r in result.readings))
+
+    collector = Collector({"Direct": Source(Slow(), SECOND)}, Pods(), on_news=print, clock=lambda: world.now)
+    for uid, late in (("uid-1", True), ("uid-2", False)):
+        collector.want(KEY, request(uid))
+        began = world.now
+        collector.tick(began)
+        await collector.settle()
+        (one,) = collector.pending(KEY)
+        assert (one.at, one.by) == (began, began + 2 * SECOND if late else None)
 
 
 async def test_a_pod_in_doubt_is_asked_again_though_it_has_answered_and_then_only_so_often(world):

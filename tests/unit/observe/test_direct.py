@@ -8,7 +8,7 @@ import pytest
 from solera.observe.direct import DirectSource
 from solera.observe.fetch import client
 from solera.observe.metrics import GuardrailQuery, Target
-from solera.plan.evidence import Counter
+from solera.plan.evidence import Counter, Flight
 from unit.observe import texts
 from unit.observe.servers import drips, hangs, sends, serve
 
@@ -52,6 +52,15 @@ async def test_a_pod_becomes_one_reading():
     assert reading.counters == {"": Counter(107, 0), "errors": Counter(100, 3), "ttft": Counter(100, 5)}
     assert not result.errors
     assert not result.unmeasurable
+
+
+async def test_a_reading_tells_what_is_in_flight_and_a_gauge_that_is_no_number_costs_nothing_else():
+    for waiting, flights in (("5.0", {"ttft": Flight(236, 232, 2.5)}), ("NaN", {})):
+        text = texts.VLLM + f'vllm:num_requests_waiting{{engine="0",model_name="support"}} {waiting}\n'
+        result = await answering(text).read([target()], [ERRORS, TTFT], NOW)
+        assert result.readings[0].flights == flights
+        assert result.readings[0].counters["ttft"] == Counter(100, 5)
+        assert not result.errors
 
 
 async def test_without_a_process_start_the_container_s_is_taken():
