@@ -88,7 +88,7 @@ def _grid(top: float, end: int) -> Iterator[str]:
         y = _y(percent / 100, top)
         yield _line(LEFT, y, RIGHT, y, "grid", 0.7)
         yield _text(LEFT - 8, y + 4, f"{percent}%", "faint", "end")
-    each = next(step for step in (15, 30, 60, 120, 300) if end / step <= 9)
+    each = next(step for step in (15, 30, 60, 120, 300) if end / step <= 10)
     for second in range(0, end + 1, each):
         yield _text(_x(second, end), BOTTOM + 18, clock(second), "faint", "middle")
     yield _text(RIGHT, BOTTOM + 34, "minutes since the first request", "faint", "end")

@@ -74,7 +74,7 @@ def _bad(seen: Sequence[Look]) -> list[Mark]:
     held = next(look for look in seen if look.verdict.suspected)
     failed = first(seen, FAIL)
     return [
-        Mark(held, CONTINUE, (f"{clock(held.second)} Continue, held", "may be one burst")),
+        Mark(held, CONTINUE, (f"Continue at {clock(held.second)}", "held, may be one burst")),
         Mark(failed, FAIL, (f"Fail at {clock(failed.second)}", _counts(failed), "is rolled back")),
     ]
 
