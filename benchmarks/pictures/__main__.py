@@ -1,6 +1,6 @@
 """Write docs/pictures anew, which takes a second, and with --costs the tables of docs/verdicts.md, which takes some minutes.
 
-    python -m benchmarks.pictures [--costs]
+python -m benchmarks.pictures [--costs]
 """
 
 from __future__ import annotations

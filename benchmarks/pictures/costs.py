@@ -40,7 +40,9 @@ STABLE_SHARE = 0.01
 BEGIN, END = "<!-- {}:begin (written by `python -m benchmarks.pictures --costs`) -->", "<!-- {}:end -->"
 
 
-def requests(world: World, limit: float | None, wanted: str, seed: str, ratio: float | None = None, **risk: float) -> float:
+def requests(
+    world: World, limit: float | None, wanted: str, seed: str, ratio: float | None = None, **risk: float
+) -> float:
     """Of the candidate, until the verdict ``wanted`` is there in one life; infinite when it never is."""
     most = HORIZON / (world.stable_share if limit is None else limit)
     for look in looks(world, guardrail(limit, ratio), seed, **risk):

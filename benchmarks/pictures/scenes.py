@@ -47,7 +47,9 @@ class Scene:
                 decisive = look
             seen.append(look)
             # A candidate that failed gets no requests any more.
-            if decisive is not None and (decisive.verdict.verdict == FAIL or look.second >= decisive.second + self.after):
+            if decisive is not None and (
+                decisive.verdict.verdict == FAIL or look.second >= decisive.second + self.after
+            ):
                 return seen, decisive
         raise AssertionError("looks never end")
 
@@ -128,4 +130,3 @@ SCENES = (
         with_stable=True,
     ),
 )
-
