@@ -114,7 +114,7 @@ SCENES = (
         "bad 8",
         FAIL,
         0,
-        0.06,
+        0.1,
         _bad,
     ),
     Scene(
