@@ -151,9 +151,9 @@ def _in_source(of: Evidence, blind: str | None, *, intervals: bool) -> Guardrail
         else:
             over = f"{text.counts(since.candidate)} since {format_time(since.at)}"
         over += f": over the limit of {text.share(spec.limit)}"
-        if looks_like_stable(of) and since.stable.bad <= since.stable.total * spec.limit:
+        if looks_like_stable(of, since) and since.stable.bad <= since.stable.total * spec.limit:
             verdict, suspected, reason = CONTINUE, True, f"{over}, but not yet shown to be worse than stable"
-        elif looks_like_stable(of) or shared(of, since):
+        elif looks_like_stable(of, since) or shared(of, since):
             verdict = SHARED_INCIDENT
             reason = f"{over}, but stable breaks it too in the same intervals: {text.counts(since.stable)}"
         else:
