@@ -63,7 +63,8 @@ class Intent:
         return {name: version.life for name, version in self.versions.items()}
 
 
-def _guardrail(guardrail: ResolvedGuardrail) -> GuardrailSpec:
+def guardrail_spec(guardrail: ResolvedGuardrail) -> GuardrailSpec:
+    """One guardrail in the form in which it is judged."""
     return GuardrailSpec(
         name=guardrail.name,
         metric=guardrail.metric.value,
@@ -99,7 +100,7 @@ def read_intent(obj: LLMDeployment) -> Intent:
         serve=obj.spec.serve,
         versions=versions,
         steps=steps,
-        guardrails=tuple(_guardrail(g) for g in rollout.guardrails),
+        guardrails=tuple(guardrail_spec(g) for g in rollout.guardrails),
         false_rollback=rollout.false_rollback,
         false_promotion=rollout.false_promotion,
         roll_back_when_inconclusive=rollout.on_inconclusive is OnInconclusive.ROLL_BACK,

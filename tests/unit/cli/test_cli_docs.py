@@ -15,6 +15,7 @@ from solera.cli.offline.concerns import NAMES
 from solera.cli.views import output
 from solera.cli.views.reading import read
 from unit.cli.objects import V2, at_rest, llmd, waiting_for_approval
+from unit.cli.rollouts import rolled_back
 from unit.cli.test_cli_explain import CASES
 from unit.cli.test_cli_get import Terminal
 from unit.cli.test_cli_request import approving, binding, denying, history, role, rule, terminal
@@ -82,6 +83,7 @@ SCENES: dict[str, Any] = {
     "failing": failing,
     "asking": asking,
     "eventful": eventful,
+    "recording": lambda: rolled_back().terminal(),
     "planning": Terminal,
     "changing": Terminal,
     "linting": Terminal,
