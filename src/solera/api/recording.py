@@ -114,6 +114,8 @@ class Column(StatusModel):
     """Whose requests."""
     guardrail: str
     """Name of the guardrail; empty for all requests."""
+    since_step: Annotated[int, *whole(0, 32)]
+    """The first step in which it was measured, also when nothing happened (from 1; 0 before the first)."""
 
 
 class Counts(StatusModel):

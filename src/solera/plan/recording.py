@@ -42,8 +42,8 @@ class Side:
 class Recording:
     """One rollout that was recorded. Steps are indices as everywhere in the planner.
 
-    ``slices`` are in the order of time; those whose times are lost come first, one for each step. ``measured`` are all series, also those
-    in which nothing happened. ``approvals`` maps a step to when it was approved, None where that is not known.
+    ``slices`` are in the order of time; those whose times are lost come first, one for each step. ``measured`` maps every series, also one
+    in which nothing happened, to the first step in which it was read. ``approvals`` maps a step to when it was approved, None where that is not known.
     """
 
     namespace: str
@@ -55,7 +55,7 @@ class Recording:
     until: datetime
     result: str
     settings: ResolvedRollout
-    measured: frozenset[Series]
+    measured: Mapping[Series, int]
     slices: tuple[Slice, ...]
     events: tuple[tuple[datetime, str, str], ...]
     approvals: Mapping[int, datetime | None]
@@ -99,7 +99,11 @@ def recorded(obj: LLMDeployment, status: Mapping[str, Any], ledger: Ledger) -> d
             "verdicts": verdicts,
         },
         "counts": {
-            "columns": [{"source": s, "arm": arm(revision), "guardrail": name} for s, revision, name in columns],
+            "columns": [
+                {"source": source, "arm": arm(revision), "guardrail": name, "sinceStep": _since(ledger, of) + 1}
+                for of in columns
+                for source, revision, name in (of,)
+            ],
             "intervals": [
                 [_text(part.start), _text(part.end), part.step + 1, *_numbers(part.counts, columns)]
                 for part in ledger.ring
@@ -108,6 +112,10 @@ def recorded(obj: LLMDeployment, status: Mapping[str, Any], ledger: Ledger) -> d
         },
         "notes": [*_notes(ledger, running=running), *_changed(obj, status, settings, ledger, ours=ours)],
     }
+
+
+def _since(ledger: Ledger, series: Series) -> int:
+    return min(ledger.totals[series], default=-1)
 
 
 def lost(ledger: Ledger) -> dict[int, dict[Series, Counter]]:
@@ -256,7 +264,7 @@ def read(document: Any) -> Recording:
         until=parse_time(rollout.until, "rollout.until"),
         result=rollout.result,
         settings=read_settings(file.settings),
-        measured=frozenset(columns),
+        measured={series: c.since_step - 1 for series, c in zip(columns, file.counts.columns, strict=True)},
         slices=(*early, *known),
         events=tuple((parse_time(e.at), e.event, e.message) for e in file.decided.events),
         approvals={a.step - 1: None if a.at is None else parse_time(a.at) for a in file.decided.approvals},

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import yaml
-
 from sim.world import Behaviour, World, manifest, settled
 from unit.cli.test_cli_get import Terminal
 
-GOOD, BAD = Behaviour(bad={"errors": 0.01}), Behaviour(bad={"errors": 0.3})
+GOOD = Behaviour(bad={"errors": 0.01})
 SETTINGS: dict[str, Any] = {
     "guardrails": [
         {"name": "errors", "metric": "ErrorRate", "limit": "5%", "comparedToStable": {"maxRatio": "3"}},
@@ -39,9 +38,9 @@ class Past:
         return t
 
     def recording(self) -> dict[str, Any]:
-        result = self.terminal().run("record", "chat")
+        result = self.terminal().run("record", "chat", "-o", "json")
         assert result.exit_code == 0, result.stderr
-        return yaml.safe_load(result.stdout)
+        return json.loads(result.stdout)
 
 
 def kept(world: World) -> Past:
@@ -49,15 +48,21 @@ def kept(world: World) -> Past:
 
 
 def begun(to: str, rate: float = 20.0, **rollout: Any) -> World:
-    world = World(manifest(**SETTINGS | rollout), {"v1": GOOD, "v2": GOOD, "v3": BAD}, requests_per_second=rate)
+    world = World(
+        manifest(**SETTINGS | rollout),
+        {"v1": GOOD, "v2": GOOD, "v3": Behaviour(bad={"errors": 0.3})},
+        requests_per_second=rate,
+    )
     world.until(settled("v1"), 120)
     world.edit(serve=to)
     return world
 
 
 @cache
-def rolled_back() -> Past:
+def rolled_back(share: float = 0.3, seed: int = 0) -> Past:
     world = begun("v3")
+    world.random.seed(seed)
+    world.behaviours["v3"] = Behaviour(bad={"errors": share})
     world.until(lambda w: "RolledBack" in w.events)
     world.run(90)
     return kept(world)
@@ -92,3 +97,26 @@ def going_on() -> Past:
 def ask(world: World, verb: str, step: int) -> None:
     world.request(f"{verb}@{world.status['candidate']['hash']}/{step}#{len(world.events)}")
     world.run(2)
+
+
+@cache
+def rolled_back_late() -> Past:
+    """Promoted, and broken while the old version was kept warm."""
+    world = begun("v2", keepPrevious="5m")
+    world.until(lambda w: "Promoted" in w.events)
+    world.behaviours["v2"] = Behaviour(bad={"errors": 0.5})
+    world.until(lambda w: "RolledBack" in w.events)
+    world.run(60)
+    return kept(world)
+
+
+@cache
+def both_bad() -> Past:
+    """Stable breaks the limit as the candidate does: held, and then aborted."""
+    world = begun("v3")
+    world.behaviours["v1"] = world.behaviours["v3"]
+    world.until(lambda w: any(g["verdict"] == "SharedIncident" for g in w.status.get("guardrails", ())))
+    world.run(30)
+    ask(world, "abort", world.status["rollout"]["step"])
+    world.run(60)
+    return kept(world)
