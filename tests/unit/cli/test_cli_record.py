@@ -18,7 +18,8 @@ from solera.api.recording import read_settings, spelled_out
 from solera.api.traffic import Rollout
 from solera.plan.evidence import from_record, to_record
 from solera.plan.ledger import Counter
-from solera.plan.recording import read, recorded
+from solera.plan.recorder import recorded
+from solera.plan.recording import read
 from unit.cli.objects import llmd, waiting_for_approval
 from unit.cli.rollouts import going_on, promoted, rolled_back
 from unit.cli.test_cli_get import Terminal

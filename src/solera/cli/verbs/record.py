@@ -36,7 +36,7 @@ def record(env: Environment, target: Target, name: str, where: str) -> None:
     """Write the counts and settings of the newest rollout, for `solera replay`. No requests, no names of pods."""
     from solera.api.errors import FieldError  # noqa: PLC0415
     from solera.api.llmdeployment import parse  # noqa: PLC0415
-    from solera.plan.recording import recorded  # noqa: PLC0415
+    from solera.plan.recorder import recorded  # noqa: PLC0415
 
     client, namespace = env.open(target)
     obj = fetch(client, namespace, name)
