@@ -13,7 +13,7 @@ from solera import __version__
 from solera.cli.cluster.connect import Target
 from solera.cli.errors import EXIT_INTERRUPTED
 from solera.cli.flags import Environment, connection_flags
-from solera.cli.verbs import get, offline, record, replay, requests, status
+from solera.cli.verbs import get, offline, power, record, replay, requests, status
 
 EPILOG = """
 Exit codes: 0 done, 1 error, 2 wrong usage, 3 not found, 4 nothing to do, 5 refused, 6 failed, 7 waits for a person, 124 not in time,
@@ -58,6 +58,7 @@ VERBS = (
     offline.plan,
     offline.lint,
     replay.replay,
+    power.power,
 )
 for verb in VERBS:
     cli.add_command(verb)

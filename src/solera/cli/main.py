@@ -9,7 +9,7 @@ import click
 
 from solera import __version__
 from solera.cli.flags import Environment
-from solera.cli.verbs import offline, replay
+from solera.cli.verbs import offline, power, replay
 from solera.errors import SoleraError
 
 
@@ -66,7 +66,7 @@ def version() -> None:
     click.echo(f"solera {__version__} (Python {platform.python_version()})")
 
 
-for verb in (offline.plan, offline.lint, replay.replay):
+for verb in (offline.plan, offline.lint, replay.replay, power.power):
     cli.add_command(verb)
 
 

@@ -64,6 +64,7 @@ __all__ = [
     "Judgement",
     "conclude",
     "judge",
+    "number_of_tests",
 ]
 
 _WORST_FIRST = (FAIL, SHARED_INCIDENT, NO_DATA, CONTINUE, PASS)
@@ -98,12 +99,12 @@ def judge(
             raise GuardrailError(f"risk.{name} must lie between 0% and 50%, got {risk:g}; write for example 5%")
     for spec in specs:
         spec.check()
-    tests = sum((s.limit is not None) + (s.max_ratio is not None) for s in specs if s.action == ROLL_BACK)
+    tests = number_of_tests(specs)
     why = {"": "; ".join((unreachable or {}).values()), **(unreachable or {})}
     verdicts = []
     for spec in specs:
         sources = ledger.sources(ledger.candidate, spec.name)
-        levels = Levels(math.log(max(tests, 1) * max(len(sources), 1) / false_rollback), -math.log(false_promotion))
+        levels = Levels(math.log(tests * max(len(sources), 1) / false_rollback), -math.log(false_promotion))
         found = [
             _in_source(Evidence(spec, ledger, s, levels), why.get(s), intervals=intervals) for s in sources or ("",)
         ]
@@ -133,6 +134,11 @@ def conclude(verdicts: Sequence[GuardrailVerdict], specs: Sequence[GuardrailSpec
     lines = failed or [*held, *silent] or open_ or [f"{len(acting)} of {len(acting)} guardrails pass"]
     fell_silent = any(v is not None and v.verdict == NO_DATA and v.samples > 0 for _, v in acting)
     return Judgement(bool(failed), bool(held or silent), passed, bool(silent), "; ".join(lines), fell_silent)
+
+
+def number_of_tests(specs: Sequence[GuardrailSpec]) -> int:
+    """Over how many tests ``false_rollback`` is divided in each source."""
+    return max(1, sum((s.limit is not None) + (s.max_ratio is not None) for s in specs if s.action == ROLL_BACK))
 
 
 def _in_source(of: Evidence, blind: str | None, *, intervals: bool) -> GuardrailVerdict:

@@ -91,6 +91,7 @@ SCENES: dict[str, Any] = {
     "eventful": eventful,
     "recording": lambda: RECORDED().terminal(),
     "replaying": Terminal,
+    "reckoning": Terminal,
     "planning": Terminal,
     "changing": Terminal,
     "linting": Terminal,
@@ -170,6 +171,9 @@ def test_every_key_of_the_json_is_on_the_page() -> None:
         )
         keys |= {*told, *told["decided"], *told["replayed"], *told["end"], *told["end"]["guardrails"][0]}
         keys |= {*told["steps"][0], *told["changes"][0]}
+    flags = ["power", "--requests-per-minute", "60", "--weight", "5", "--limit", "1%", "-o", "json"]
+    told = json.loads(Terminal().run(*flags).stdout)
+    keys |= {*told, *told["steps"][0], *told["leastGood"], *told["expected"][0], *told["expected"][0]["by"][0]}
     for verb in ("status", "history"):
         told = json.loads(eventful().run(verb, "support-assistant", "-o", "json").stdout)
         keys |= {*told, *(told.get("evidence") or {}), *((told.get("rollouts") or [{}])[0])}

@@ -17,6 +17,7 @@ from solera.api.llmdeployment import parse
 from solera.cli.offline.changes import changes
 from solera.cli.offline.concerns import NAMES, Manifest, concerns, manifest
 from solera.cli.offline.forecast import forecast
+from solera.cli.views import times
 from solera.plan.evidence import Counter, Reading, absorb, new_ledger
 from solera.plan.verdict import judge
 from unit.cli.objects import NOW, SPEC
@@ -449,6 +450,38 @@ def test_the_requests_to_pass_are_those_of_the_operators_own_test(limit: str) ->
     assert verdict(proof.requests - 1) == "Continue"
 
 
+def test_what_can_be_expected_is_what_power_tells() -> None:
+    guardrails = [
+        {"name": "errors", "metric": "ErrorRate", "limit": "1%"},
+        {"name": "ttft", "metric": "TimeToFirstToken", "slowerThan": "2s", "limit": "5%"},
+    ]
+    steps = [{"weight": 10, "minDuration": "10m"}, {"weight": 50, "minDuration": "5m"}, {"weight": 100}]
+    f = forecast(read(made(rollout={"guardrails": guardrails, "steps": steps})), rate=10.0)
+    flags = ("--requests-per-minute", "600", "--weight", "10:10m", "--weight", "50", "--guardrails", "2", "-o", "json")
+    for proof, limit in zip(f.proof, ("1%", "5%"), strict=True):
+        told = json.loads(Terminal().run("power", *flags, "--limit", limit).stdout)["expected"]
+        for found, power in zip(proof.expected, (told[0], told[2]), strict=True):
+            assert found.share == power["share"]
+            for mine, theirs in ((found.median, power["median"]), (found.ninety, power["ninety"])):
+                assert mine is not None
+                assert mine.time is not None
+                assert (mine.requests, times.exact(mine.time)) == (theirs["requests"], theirs["time"])
+    # Without a rate there are requests, but no times.
+    (half, double) = forecast(read(made(rollout={"guardrails": guardrails}))).proof[0].expected
+    assert half.median is not None
+    assert double.ninety is not None
+    assert (half.median.time, double.ninety.time) == (None, None)
+
+
+def test_a_plan_of_one_step_is_reckoned_at_that_step() -> None:
+    guardrails = [{"name": "errors", "metric": "ErrorRate", "limit": "60%"}]
+    (proof,) = forecast(read(made(rollout={"guardrails": guardrails, "steps": [{"weight": 100}]})), rate=1.0).proof
+    # Twice the limit is more than all.
+    (half,) = proof.expected
+    assert half.median is not None
+    assert half.median.time == timedelta(seconds=half.median.requests)
+
+
 def test_a_guardrail_that_compares_with_stable_cannot_be_reckoned() -> None:
     compared = {"maxRatio": "1.25", "require": "Pass"}
     guardrails = [
@@ -456,7 +489,7 @@ def test_a_guardrail_that_compares_with_stable_cannot_be_reckoned() -> None:
         {"name": "seen", "metric": "ErrorRate", "limit": "1%", "action": "Observe"},
     ]
     f = forecast(read(made(rollout={"guardrails": guardrails})))
-    assert [(p.guardrail, p.requests) for p in f.proof] == [("errors", None)]
+    assert [(p.guardrail, p.requests, p.expected) for p in f.proof] == [("errors", None, ())]
 
 
 # -- plan: the verb
@@ -476,6 +509,7 @@ def test_plan_for_people(tmp_path: Path) -> None:
         "spec.versions[v1].template.drainTimeout pods restart cannot change an answer",
         "Rollout v1 → v2, at once, 2 steps, 15m at least, and until somebody approves step 1, start-up aside; v1 stays warm for 10m",
         "1 of 2 10% 10m 100 a person's approval",
+        "errors 521 1,852, 9 in 10 by 4,337 879, 9 in 10 by 2,219",
         "2027-02-28T00:00:00Z v1 HandOver the rollout to v2 starts, if v1 serves then",
         "Accelerators: 4 nvidia.com/gpu now, 8 nvidia.com/gpu at the peak, while v2 is let in next to v1",
         "? spec.rollout.steps[0].pause.until: this step waits for a person",

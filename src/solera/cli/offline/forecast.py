@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 from solera.api.scalars import format_time
 from solera.api.spec import Headroom, OnRetirement
 from solera.cli.offline.changes import Change, changes
 from solera.cli.offline.concerns import Concern, Manifest, concerns, least
-from solera.plan.evidence import Counter, Reading, absorb, new_ledger
+from solera.cli.offline.expecting import Expected, expected
 from solera.plan.intent import VersionIntent
 from solera.plan.lifecycle import effective_version, may_start, moves_at, refuses
 from solera.plan.memory import Memory
-from solera.plan.verdict import GuardrailSpec, judge
+from solera.plan.power import Asked, Pace, expectations, good_requests
+from solera.plan.verdict import number_of_tests
 
-MOST_REQUESTS = 1 << 26
-"""A guardrail that needs more good requests than this is not reckoned with."""
+SHARES = (0.5, 2.0)
+"""The true shares, in limits, at which it is told when a verdict can be expected."""
+
+MOST_BAD = 200
+"""At these shares nearly all verdicts have come when so many bad events are due at the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,14 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How many requests of the candidate a guardrail needs to pass before 100%, if none of them is bad; None: not to be reckoned."""
+    """How many requests of the candidate a guardrail needs to pass before 100%, if none of them is bad; None: not to be reckoned.
+
+    `expected` is what comes of it at half its limit and at twice its limit; empty where that cannot be reckoned either.
+    """
 
     guardrail: str
     requests: int | None
+    expected: tuple[Expected, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,7 @@ def forecast(after: Manifest, before: Manifest | None = None, rate: float | None
         at=after.at,
         serve=after.intent.serve,
         steps=steps,
-        proof=tuple(_proof(after)),
+        proof=tuple(_proof(after, steps, rate)),
         least=sum((step.at_least for step in steps), timedelta()),
         keep_previous=after.intent.keep_previous,
         changes=None if found is None else tuple(found),
@@ -136,42 +143,22 @@ def _steps(m: Manifest, rate: float | None) -> Iterator[PlannedStep]:
         yield PlannedStep(number, step.weight, step.min_duration, step.min_requests, step.needs_approval, at_least)
 
 
-def _proof(m: Manifest) -> Iterator[Proof]:
-    acting = tuple(g for g in m.intent.guardrails if g.action != "Observe")
-    for guardrail in acting:
-        shown = guardrail.limit is not None and not guardrail.ratio_requires_pass
-        requests = _clean_requests(guardrail, m.intent.false_rollback, m.intent.false_promotion) if shown else None
-        yield Proof(guardrail.name, requests)
-
-
-@lru_cache(maxsize=256)
-def _clean_requests(guardrail: GuardrailSpec, false_rollback: float, false_promotion: float) -> int | None:
-    """The least number of good requests after which the operator's own test passes, by bisection."""
-
-    def passes(total: int) -> bool:
-        ledger = new_ledger("x", "stable", "candidate", _EPOCH)
-        for at, number in ((0, 0), (1, total)):
-            now = _EPOCH + timedelta(seconds=at)
-            counters = {guardrail.name: Counter(number, 0)}
-            ledger = absorb(ledger, [Reading(now, "engine", "candidate", "pod", "1", counters)], step=0, now=now)
-        verdicts = judge(
-            (guardrail,), ledger, false_rollback=false_rollback, false_promotion=false_promotion, intervals=False
-        )
-        return verdicts[0].verdict == "Pass"
-
-    high = 1
-    while not passes(high):
-        high *= 2
-        if high > MOST_REQUESTS:
-            return None
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if passes(middle) else (middle, high)
-    return high
-
-
-_EPOCH = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
+def _proof(m: Manifest, steps: Sequence[PlannedStep], rate: float | None) -> Iterator[Proof]:
+    tests = number_of_tests(m.intent.guardrails)
+    pace = None
+    if rate:  # the step before 100% lasts until there is proof
+        before = steps[: max(len(steps) - 1, 1)]
+        pace = Pace(rate, tuple((step.weight / 100, step.at_least) for step in before))
+    for guardrail in m.intent.guardrails:
+        if guardrail.action == "Observe":
+            continue
+        if guardrail.limit is None or guardrail.ratio_requires_pass:
+            yield Proof(guardrail.name, None)
+            continue
+        asked = Asked(guardrail.limit, m.intent.false_rollback, m.intent.false_promotion, tests)
+        shares = [factor * guardrail.limit for factor in SHARES if factor * guardrail.limit < 1]
+        found = expectations(asked, shares, pace, most_bad=MOST_BAD)
+        yield Proof(guardrail.name, good_requests(asked, pace), tuple(expected(one) for one in found))
 
 
 def _serving(

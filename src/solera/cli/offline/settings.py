@@ -45,12 +45,22 @@ def changed(settings: Mapping[str, Any], sets: Iterable[str], risks: Iterable[st
             _step(out, rest[0], text)[key] = _whole(rest[1]) if key == "minRequests" else rest[1]
         else:
             raise SettingError(f"--set {text} cannot be read: write {FORMS}")
+    for key, value in read_risks(risks):
+        out["risk"] = {**out.get("risk", {}), key: value}
+    return out
+
+
+def read_risks(risks: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Name and value of each `--risk`; the value is not looked at.
+
+    Raises:
+        SettingError: there is no such risk.
+    """
     for text in risks:
         key, _, value = text.partition("=")
         if key not in RISKS or not value:
             raise SettingError(f"--risk {text} cannot be read: write {' or '.join(f'{risk}=1%' for risk in RISKS)}")
-        out["risk"] = {**out.get("risk", {}), key: value}
-    return out
+        yield key, value
 
 
 def _guardrail(settings: Mapping[str, Any], name: str, text: str) -> dict[str, Any]:
