@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from solera.stats.arguments import count, open_interval
-from solera.stats.interval_bets import AT_ONCE, ODDS_RATIOS, Bets
+from solera.stats.interval_bets import ODDS_RATIOS, Bets, not_begun, stake
 
 _NEGLIGIBLE = 1e-15
 _PARTS = 8
@@ -42,10 +42,8 @@ def typical_bets(bad: int, total: int, limit: float, each: int) -> Bets:
     chances = tuple(_hypergeometric(bad, total, each))
     running = []
     for odds_ratio in ODDS_RATIOS:
-        stake = -math.expm1(-each * math.log1p(limit * (odds_ratio - 1)))
-        gain = math.fsum(
-            chance * math.log(max(1 - stake + stake * k / (each * limit), 5e-324)) for k, chance in chances
-        )
+        part = stake(odds_ratio, limit, each)
+        gain = math.fsum(chance * math.log(max(1 - part + part * k / (each * limit), 5e-324)) for k, chance in chances)
         logs = [math.log(money) + (intervals - began) * gain for money, began in _begun(intervals, each * limit)]
         top = max(logs)
         running.append(top + math.log(math.fsum(math.exp(value - top) for value in logs)))
@@ -54,7 +52,7 @@ def typical_bets(bad: int, total: int, limit: float, each: int) -> Bets:
 
 def _waiting(index: int, due: float) -> float:
     """The money that has not been bet when interval ``index`` is over and ``due`` bad events were due at the limit in each."""
-    return 1.0 if index < 0 else AT_ONCE / (1 + math.log1p(index * due))
+    return 1.0 if index < 0 else not_begun(index * due)
 
 
 @lru_cache(maxsize=512)

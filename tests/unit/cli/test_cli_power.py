@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +12,11 @@ import yaml
 from click.testing import CliRunner, Result
 
 from solera.cli.main import cli
+from solera.cli.views import times
+from solera.plan.power import Asked, Pace, good_requests
 from unit.cli.test_cli_get import Terminal
 
+ASKED = Asked(0.01, 0.05, 0.05)
 USUAL = ("--requests-per-minute", "600", "--weight", "10%", "--limit", "1%")
 
 
@@ -32,7 +37,9 @@ def test_for_people() -> None:
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert lines[0] == "600 requests a minute, of which the candidate gets 10%."
     assert lines[1] == "Limit 1%, falseRollback 5% over 1 test, falsePromotion 5%."
-    assert "Requests to pass if none is bad: 2,091 (34m)" in lines
+    good = good_requests(ASKED, Pace(10.0, ((0.1, timedelta()),)))
+    assert good is not None
+    assert f"Requests to pass if none is bad: {good:,} ({times.span(timedelta(seconds=good))})" in lines
     rows = {line.split()[0]: line.split() for line in lines if line[:1].isdigit()}
     assert list(rows)[1:5] == ["0.5%", "1%", "2%", "5%"]
     assert (rows["0.5%"][1], rows["5%"][2], rows["1%"][4:]) == ("100%", "100%", ["-", "-"])
@@ -47,7 +54,9 @@ def test_as_a_document() -> None:
     assert (got["apiVersion"], got["kind"]) == ("cli.solera.dev/v1", "Power")
     assert (got["limit"], got["falseRollback"], got["tests"], got["requestsPerMinute"]) == ("1%", "5%", 1, 600)
     assert (got["steps"], got["within"]) == ([{"weight": 10, "lasts": None}], "24h")
-    assert got["leastGood"] == {"requests": 2091, "time": "34m51s"}
+    good = good_requests(ASKED, Pace(10.0, ((0.1, timedelta()),)))
+    assert good is not None
+    assert got["leastGood"] == {"requests": good, "time": times.exact(timedelta(seconds=good))}
     half, at_limit, *_ = got["expected"]
     assert (half["share"], half["passed"] > 0.99, half["horizon"]["requests"]) == ("0.5%", True, 86_400)
     assert (at_limit["median"], at_limit["undecided"] > 0.9) == (None, True)
@@ -64,7 +73,9 @@ def test_steps_bring_requests_at_their_weights() -> None:
     result = run(*usual, "--weight", "5:10m", "--weight", "25%", "--within", "2h")
     got = json.loads(result.stdout)
     assert got["steps"] == [{"weight": 5, "lasts": "10m"}, {"weight": 25, "lasts": None}]
-    assert got["leastGood"] == {"requests": 2927, "time": "27m31s"}  # 300 in ten minutes, then 2.5 a second
+    good = got["leastGood"]["requests"]  # 300 in ten minutes, then 2.5 a second
+    assert good == good_requests(ASKED, Pace(10.0, ((0.05, timedelta(minutes=10)), (0.25, timedelta()))))
+    assert got["leastGood"]["time"] == times.exact(timedelta(seconds=600 + math.ceil((good - 300) / 2.5)))
     assert [b["requests"] for b in got["expected"][0]["by"]] == [150, 1050, 3300, 7800, 16800]
     result = run(*usual[:-2], "--weight", "5:10m", "--weight", "25%")
     assert "of which the candidate gets 5% for 10m, then 25% until there is a verdict." in result.stdout
