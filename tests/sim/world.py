@@ -11,7 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from solera.api.scalars import format_time, parse_time
+<<<<<<< HEAD
 from solera.plan.evidence import Counter, Flight, Ledger, Reading, absorb, from_record, new_ledger
+=======
+from solera.plan.evidence import Counter, Ledger, Reading, absorb, from_record, new_ledger
+from solera.plan.intervals import limits_of
+>>>>>>> 77268dd
 from solera.plan.memory import PROGRESS_ANNOTATION, parse_progress
 from solera.plan.plan import plan
 from solera.plan.traffic import live_weights, step_in_force
@@ -338,7 +343,14 @@ class World:
                 else:
                     self.ledger = new_ledger(rollout["id"], rollout["from"], rollout["to"], self.now)
             step = step_in_force(route, rollout["id"])
-            self.ledger = absorb(self.ledger, self.pending, step=step, now=self.now, alive=set(self.pods))
+            self.ledger = absorb(
+                self.ledger,
+                self.pending,
+                step=step,
+                now=self.now,
+                alive=set(self.pods),
+                limits=limits_of(self.spec),
+            )
         self.pending = []
         return Observation(
             now=self.now,

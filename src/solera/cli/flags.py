@@ -78,6 +78,32 @@ DOCUMENTS = frozenset({"json", "yaml"})
 """Forms in which a document is printed."""
 
 
+class Percent(click.ParamType[float]):
+    """A percentage as in manifests (`1%`), from 0% or above to below `high` (a share)."""
+
+    name = "percentage"
+
+    def __init__(self, *, zero: bool = False, high: float = 1.0) -> None:
+        """`zero`: 0% is allowed."""
+        self.zero, self.high = zero, high
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The share."""
+        from solera.api.scalars import parse_percent  # noqa: PLC0415 - not needed for most verbs
+        from solera.errors import SoleraError  # noqa: PLC0415
+
+        if isinstance(value, float):
+            return value
+        try:
+            share = parse_percent(value)
+        except SoleraError as error:
+            self.fail(str(error), param, ctx)
+        if share >= self.high or (share == 0 and not self.zero):
+            least = "from 0%" if self.zero else "above 0%"
+            self.fail(f"{value} is out of range: write a percentage {least} and below {self.high:.0%}", param, ctx)
+        return share
+
+
 class Seconds(click.ParamType[float]):
     """A duration as in the API (`10s`, `2m`, `500ms`), or a bare number of seconds."""
 

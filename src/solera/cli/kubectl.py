@@ -13,7 +13,7 @@ from solera import __version__
 from solera.cli.cluster.connect import Target
 from solera.cli.errors import EXIT_INTERRUPTED
 from solera.cli.flags import Environment, connection_flags
-from solera.cli.verbs import get, offline, requests, status
+from solera.cli.verbs import get, offline, power, record, replay, requests, status
 
 EPILOG = """
 Exit codes: 0 done, 1 error, 2 wrong usage, 3 not found, 4 nothing to do, 5 refused, 6 failed, 7 waits for a person, 124 not in time,
@@ -49,6 +49,7 @@ VERBS = (
     get.explain,
     status.status,
     status.history,
+    record.record,
     requests.promote,
     requests.abort,
     requests.pause,
@@ -56,6 +57,8 @@ VERBS = (
     requests.retry,
     offline.plan,
     offline.lint,
+    replay.replay,
+    power.power,
 )
 for verb in VERBS:
     cli.add_command(verb)

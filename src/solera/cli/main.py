@@ -1,4 +1,4 @@
-"""solera: the operator's own command line. `solera operator run`, `solera crd`, `solera version`; see docs/cli.md."""
+"""solera: the operator's own command line, and what needs no cluster; see docs/cli.md."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from pathlib import Path
 import click
 
 from solera import __version__
+from solera.cli.flags import Environment
+from solera.cli.verbs import offline, power, replay
 from solera.errors import SoleraError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Solera: a Kubernetes operator for the whole life of self-hosted language models."""
+    ctx.obj = ctx.obj or Environment()
 
 
 @cli.group()
@@ -60,6 +64,10 @@ def crd(check: bool, folder: str | None) -> None:
 def version() -> None:
     """Print the version."""
     click.echo(f"solera {__version__} (Python {platform.python_version()})")
+
+
+for verb in (offline.plan, offline.lint, replay.replay, power.power):
+    cli.add_command(verb)
 
 
 def main() -> None:

@@ -65,7 +65,8 @@ class Intent:
         return {name: version.life for name, version in self.versions.items()}
 
 
-def _guardrail(guardrail: ResolvedGuardrail) -> GuardrailSpec:
+def guardrail_spec(guardrail: ResolvedGuardrail) -> GuardrailSpec:
+    """One guardrail in the form in which it is judged."""
     return GuardrailSpec(
         name=guardrail.name,
         metric=guardrail.metric.value,
@@ -101,7 +102,7 @@ def read_intent(obj: LLMDeployment) -> Intent:
         serve=obj.spec.serve,
         versions=versions,
         steps=steps,
-        guardrails=tuple(_guardrail(g) for g in rollout.guardrails),
+        guardrails=tuple(guardrail_spec(g) for g in rollout.guardrails),
         false_rollback=rollout.false_rollback,
         false_promotion=rollout.false_promotion,
         max_harmed=rollout.max_harmed,

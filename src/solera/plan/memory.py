@@ -18,6 +18,10 @@ PROGRESS_ANNOTATION = "solera.dev/progress"
 MAX_LIST = 32
 MAX_HISTORY = 20
 
+BEGINS = "RolloutStarted"
+ENDS = frozenset({"Promoted", "RolledBack", "Aborted", "Withdrawn", "Replaced"})
+"""The events in the history with which a rollout begins and ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class RevisionRef:

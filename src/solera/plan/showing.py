@@ -162,15 +162,6 @@ def limits(of: Evidence) -> tuple[float | None, float | None]:
     return low, upper_limit(whole.bad, whole.total, weight, level)
 
 
-def looks_like_stable(of: Evidence) -> bool:
-    """Whether stable, with requests enough to tell, does not look better than the candidate: what is wrong may be wrong with both."""
-    spans, limit = of.pairing.steps.values(), of.spec.limit
-    stable, candidate = sum(s.stable for s in spans), sum(s.candidate for s in spans)
-    if limit is None or stable * limit < LEAST_DUE or stable < LEAST_SHARE * candidate:
-        return False
-    return of.pairing.profile.log_e_above(1.0) < math.log(LOOKS_WORSE)
-
-
 @dataclass(frozen=True, slots=True)
 class Since:
     """What both arms did from ``at`` on; None if that is all of the rollout."""
@@ -200,6 +191,18 @@ def clearest(of: Evidence) -> Since:
         if candidate != whole and (clear := _clearness(candidate, limit)) >= best:
             best, found = clear, Since(part.start, candidate, stable)
     return found
+
+
+def looks_like_stable(of: Evidence, since: Since) -> bool:
+    """Whether stable, with requests enough to tell, does not look better than the candidate: what is wrong may be wrong with both.
+
+    It must also have had them while the candidate broke its limit: what stable was before it lost its requests excuses nothing.
+    """
+    spans, limit = of.pairing.steps.values(), of.spec.limit
+    both = (sum(s.stable for s in spans), sum(s.candidate for s in spans)), (since.stable.total, since.candidate.total)
+    if limit is None or any(stable * limit < LEAST_DUE or stable < LEAST_SHARE * ours for stable, ours in both):
+        return False
+    return of.pairing.profile.log_e_above(1.0) < math.log(LOOKS_WORSE)
 
 
 def _clearness(counter: Counter, limit: float) -> float:

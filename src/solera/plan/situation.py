@@ -18,7 +18,7 @@ from solera.plan.ramp import Ramp, climb
 from solera.plan.silence import Silence, silence
 from solera.plan.traffic import live_weights, route_accepted, routed_progress
 from solera.plan.types import Observation, ObservedRevision
-from solera.plan.verdict import GuardrailVerdict, Judgement, conclude, judge
+from solera.plan.verdict import GuardrailSpec, GuardrailVerdict, Judgement, conclude, judge
 
 AT_ONCE = (ResolvedStep(100, timedelta(0), 0, timedelta(hours=2), needs_approval=False),)
 """The plan for a revision that has carried all traffic here before: as soon as it is ready, without gates."""
@@ -248,6 +248,7 @@ def _in_plan(progress: Progress | None, steps: Sequence[ResolvedStep], now: date
     return Progress(progress.rollout, index, now, steps[index].weight)
 
 
+<<<<<<< HEAD
 def _ramp(observation: Observation, intent: Intent, memory: Memory, progress: Progress | None) -> Ramp | None:
     candidate, rollout, ledger = memory.candidate, memory.rollout, observation.ledger
     if intent.max_harmed is None or candidate is None or rollout is None or memory.was_promoted(candidate.hash):
@@ -257,6 +258,11 @@ def _ramp(observation: Observation, intent: Intent, memory: Memory, progress: Pr
     return climb(
         intent.guardrails, known, budget=intent.max_harmed, false_promotion=intent.false_promotion, weight=weight
     )
+=======
+def absolute_only(specs: Sequence[GuardrailSpec]) -> tuple[GuardrailSpec, ...]:
+    """What is still asked of guardrails when stable gets no requests to compare with."""
+    return tuple(replace(g, max_ratio=None, ratio_requires_pass=False) for g in specs if g.limit is not None)
+>>>>>>> 77268dd
 
 
 def _judgement(
@@ -270,7 +276,7 @@ def _judgement(
         return (), None
     specs = intent.guardrails
     if candidate is None:  # after promotion: the old revision gets no requests, so only the absolute limits speak
-        specs = tuple(replace(g, max_ratio=None, ratio_requires_pass=False) for g in specs if g.limit is not None)
+        specs = absolute_only(specs)
     if ledger is None or ledger.rollout_id != rollout.id or not specs:
         return (), Judgement(fail=False, hold=False, passed=False, no_data=True, reason="no evidence yet")
     verdicts = judge(

@@ -15,12 +15,14 @@ PAIR_WITHIN = timedelta(minutes=2)
 
 
 def count_slice(ledger: Ledger, part: Slice, limits: Mapping[str, float] | None = None) -> Ledger:
-    """The ledger after one look of which only the counts were kept, as ``absorb`` would leave it: every series counts as read at ``part.end``.
+    """The ledger after one look of which only the counts were kept, as ``absorb`` would leave it had it read every series that it knows.
 
-    The slices of one rollout must come in the order of time. ``limits`` are as for ``absorb``.
+    The slices of one rollout must come in the order of time. A series is known from its first count on, or if ``totals`` has it.
+    ``limits`` are as for ``absorb``.
     """
-    read_at = dict.fromkeys((*ledger.totals, *part.counts), part.end)
-    return add_slice(replace(ledger, read_at=read_at), part, limits or {})
+    known = dict.fromkeys((*ledger.totals, *part.counts), part.end)
+    totals = {series: {part.step: ZERO, **ledger.totals.get(series, {})} for series in known}
+    return add_slice(replace(ledger, read_at=known, totals=totals), part, limits or {})
 
 
 def add_slice(ledger: Ledger, part: Slice, limits: Mapping[str, float]) -> Ledger:

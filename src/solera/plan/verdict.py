@@ -64,6 +64,7 @@ __all__ = [
     "Judgement",
     "conclude",
     "judge",
+    "number_of_tests",
 ]
 
 _WORST_FIRST = (FAIL, SHARED_INCIDENT, NO_DATA, CONTINUE, PASS)
@@ -98,12 +99,12 @@ def judge(
             raise GuardrailError(f"risk.{name} must lie between 0% and 50%, got {risk:g}; write for example 5%")
     for spec in specs:
         spec.check()
-    tests = sum((s.limit is not None) + (s.max_ratio is not None) for s in specs if s.action == ROLL_BACK)
+    tests = number_of_tests(specs)
     why = {"": "; ".join((unreachable or {}).values()), **(unreachable or {})}
     verdicts = []
     for spec in specs:
         sources = ledger.sources(ledger.candidate, spec.name)
-        levels = Levels(math.log(max(tests, 1) * max(len(sources), 1) / false_rollback), -math.log(false_promotion))
+        levels = Levels(math.log(tests * max(len(sources), 1) / false_rollback), -math.log(false_promotion))
         found = [
             _in_source(Evidence(spec, ledger, s, levels), why.get(s), intervals=intervals) for s in sources or ("",)
         ]
@@ -135,6 +136,11 @@ def conclude(verdicts: Sequence[GuardrailVerdict], specs: Sequence[GuardrailSpec
     return Judgement(bool(failed), bool(held or silent), passed, bool(silent), "; ".join(lines), fell_silent)
 
 
+def number_of_tests(specs: Sequence[GuardrailSpec]) -> int:
+    """Over how many tests ``false_rollback`` is divided in each source."""
+    return max(1, sum((s.limit is not None) + (s.max_ratio is not None) for s in specs if s.action == ROLL_BACK))
+
+
 def _in_source(of: Evidence, blind: str | None, *, intervals: bool) -> GuardrailVerdict:
     spec, ledger, source, whole, pairing = of.spec, of.ledger, of.source, of.whole, of.pairing
     ratio_e = None if spec.max_ratio is None else pairing.profile.log_e_above(spec.max_ratio)
@@ -151,9 +157,9 @@ def _in_source(of: Evidence, blind: str | None, *, intervals: bool) -> Guardrail
         else:
             over = f"{text.counts(since.candidate)} since {format_time(since.at)}{text.still_running(of)}"
         over += f": over the limit of {text.share(spec.limit)}"
-        if looks_like_stable(of) and since.stable.bad <= since.stable.total * spec.limit:
+        if looks_like_stable(of, since) and since.stable.bad <= since.stable.total * spec.limit:
             verdict, suspected, reason = CONTINUE, True, f"{over}, but not yet shown to be worse than stable"
-        elif looks_like_stable(of) or shared(of, since):
+        elif looks_like_stable(of, since) or shared(of, since):
             verdict = SHARED_INCIDENT
             reason = f"{over}, but stable breaks it too in the same intervals: {text.counts(since.stable)}"
         else:

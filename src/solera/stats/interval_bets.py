@@ -39,6 +39,16 @@ _NOTHING = -1e6
 """The log wealth of an alternative that has lost all: finite, so that it can be written down as a number."""
 
 
+def not_begun(due: float) -> float:
+    """The part of the money that is not bet yet in an interval before which ``due`` bad events were due at the limit."""
+    return (1 - AT_ONCE) / (1 + math.log1p(due))
+
+
+def stake(odds_ratio: float, limit: float, total: int) -> float:
+    """k: the part of its wealth that an alternative bets in an interval of ``total`` events."""
+    return -math.expm1(-total * math.log1p(limit * (odds_ratio - 1)))
+
+
 @dataclass(frozen=True, slots=True)
 class Bets:
     """All bets on "the share is above ``limit``" so far, in a few numbers that can be stored and go on.
@@ -68,14 +78,14 @@ class Bets:
         if not total:
             return self
         limit = self.limit
-        waiting = (1 - AT_ONCE) / (1 + math.log1p(self.due))
+        waiting = not_begun(self.due)
         begins = math.log(max(self.waiting - waiting, 5e-324))
         per_bad = bad / (total * limit)
         running = []
         for odds_ratio, log_wealth in zip(ODDS_RATIOS, self.running, strict=True):
             top, low = (log_wealth, begins) if log_wealth > begins else (begins, log_wealth)
-            stake = -math.expm1(-total * math.log1p(limit * (odds_ratio - 1)))
-            factor = 1 - stake + stake * per_bad
+            part = stake(odds_ratio, limit, total)
+            factor = 1 - part + part * per_bad
             grown = top + math.log1p(math.exp(low - top)) + (math.log(factor) if factor > 0 else _NOTHING)
             running.append(max(grown, _NOTHING))
         return Bets(limit, tuple(running), waiting, self.due + total * limit)

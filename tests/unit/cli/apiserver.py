@@ -103,7 +103,8 @@ class Twin:
         name = parts[3] if len(parts) == 4 else None
         if parts[2:3] == ["rolloutrecords"]:
             found = self.records.get((namespace or "", name or ""))
-            return _answer(200, {"data": found}) if found else _answer(404, MISSING)
+            gone = MISSING | {"details": {"name": name, "group": "solera.dev", "kind": "rolloutrecords"}}
+            return _answer(200, {"data": found}) if found else _answer(404, gone)
         if name is None and "watch" in sent.query:
             return TwinReply(200, self._watch(namespace, sent.query))
         if name is None:

@@ -1,4 +1,4 @@
-"""The page about the plugin shows what the plugin prints. `python -m unit.cli.test_cli_docs` (in tests/) writes the examples anew."""
+"""The pages about the command lines show what these print. `python -m unit.cli.test_cli_docs` (in tests/) writes the examples anew."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ import json
 import re
 import shlex
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
+
 from solera.cli import errors
+from solera.cli.main import cli
 from solera.cli.offline.concerns import NAMES
 from solera.cli.views import output
 from solera.cli.views.reading import read
 from unit.cli.objects import V2, at_rest, llmd, waiting_for_approval
+from unit.cli.rollouts import rolled_back
 from unit.cli.test_cli_explain import CASES
 from unit.cli.test_cli_get import Terminal
 from unit.cli.test_cli_request import approving, binding, denying, history, role, rule, terminal
@@ -22,7 +27,8 @@ from unit.cli.test_cli_status import asking, completing, eventful, failing
 from unit.cli.test_cli_verbs import pausing, resuming, retrying
 
 PAGE = Path(__file__).parents[3] / "docs" / "kubectl-solera.md"
-EXAMPLE = re.compile(r"(<!-- example: (\w+) -->\n```console\n\$ kubectl solera ([^\n]*)\n)(.*?)```", re.DOTALL)
+PAGES = (PAGE, PAGE.with_name("cli.md"))
+EXAMPLE = re.compile(r"(<!-- example: (\w+) -->\n```console\n\$ (kubectl )?solera ([^\n]*)\n)(.*?)```", re.DOTALL)
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
@@ -65,6 +71,7 @@ def denied() -> Terminal:
     return t
 
 
+RECORDED = partial(rolled_back, 0.1, 1)
 SCENES: dict[str, Any] = {
     "several": several,
     "waiting": lambda: case("paused until approved"),
@@ -82,6 +89,9 @@ SCENES: dict[str, Any] = {
     "failing": failing,
     "asking": asking,
     "eventful": eventful,
+    "recording": lambda: RECORDED().terminal(),
+    "replaying": Terminal,
+    "reckoning": Terminal,
     "planning": Terminal,
     "changing": Terminal,
     "linting": Terminal,
@@ -115,19 +125,21 @@ def files(folder: Path) -> None:
     chat = (examples / "chat.yaml").read_text()
     edited = chat.replace("serve: v1 ", "serve: v2 ").replace("drainTimeout: 2m", "drainTimeout: 3m")
     (folder / "edited.yaml").write_text(edited)
+    (folder / "chat-v3.yaml").write_text(json.dumps(RECORDED().recording()))
 
 
 def printed(match: re.Match[str]) -> str:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         files(Path(folder))
-        result = SCENES[match[2]]().run(*shlex.split(match[3]))
+        arguments = shlex.split(match[4])
+        result = SCENES[match[2]]().run(*arguments) if match[3] else CliRunner().invoke(cli, arguments)
     return f"{match[1]}{result.stdout}{result.stderr}```"
 
 
 def test_examples_are_what_the_plugin_prints() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert {m[2] for m in EXAMPLE.finditer(page)} == set(SCENES)
-    for match in EXAMPLE.finditer(page):
+    found = [m for page in PAGES for m in EXAMPLE.finditer(page.read_text(encoding="utf-8"))]
+    assert {m[2] for m in found} == set(SCENES)
+    for match in found:
         assert match[0] == printed(match)
 
 
@@ -152,6 +164,16 @@ def test_every_key_of_the_json_is_on_the_page() -> None:
         keys |= set(told)
         for parts in told.values():
             keys |= set(parts[0]) if isinstance(parts, list) and parts else set()
+    with tempfile.TemporaryDirectory() as folder:
+        files(Path(folder))
+        told = json.loads(
+            Terminal().run("replay", f"{folder}/chat-v3.yaml", "--set", "limit=errors=20%", "-o", "json").stdout
+        )
+        keys |= {*told, *told["decided"], *told["replayed"], *told["end"], *told["end"]["guardrails"][0]}
+        keys |= {*told["steps"][0], *told["changes"][0]}
+    flags = ["power", "--requests-per-minute", "60", "--weight", "5", "--limit", "1%", "-o", "json"]
+    told = json.loads(Terminal().run(*flags).stdout)
+    keys |= {*told, *told["steps"][0], *told["leastGood"], *told["expected"][0], *told["expected"][0]["by"][0]}
     for verb in ("status", "history"):
         told = json.loads(eventful().run(verb, "support-assistant", "-o", "json").stdout)
         keys |= {*told, *(told.get("evidence") or {}), *((told.get("rollouts") or [{}])[0])}
@@ -161,4 +183,5 @@ def test_every_key_of_the_json_is_on_the_page() -> None:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(EXAMPLE.sub(printed, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(EXAMPLE.sub(printed, page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -18,6 +18,7 @@ from solera.api.scalars import parse_duration
 from solera.cli.offline.changes import changes
 from solera.cli.offline.concerns import NAMES, Manifest, concerns, manifest
 from solera.cli.offline.forecast import forecast
+from solera.cli.views import times
 from solera.plan.evidence import Counter, Reading, absorb, new_ledger
 from solera.plan.verdict import judge
 from unit.cli.objects import NOW, SPEC
@@ -463,6 +464,38 @@ def test_the_requests_to_pass_are_those_of_the_operators_own_test(limit: str) ->
     assert verdict(proof.requests - 1) == "Continue"
 
 
+def test_what_can_be_expected_is_what_power_tells() -> None:
+    guardrails = [
+        {"name": "errors", "metric": "ErrorRate", "limit": "1%"},
+        {"name": "ttft", "metric": "TimeToFirstToken", "slowerThan": "2s", "limit": "5%"},
+    ]
+    steps = [{"weight": 10, "minDuration": "10m"}, {"weight": 50, "minDuration": "5m"}, {"weight": 100}]
+    f = forecast(read(made(rollout={"guardrails": guardrails, "steps": steps})), rate=10.0)
+    flags = ("--requests-per-minute", "600", "--weight", "10:10m", "--weight", "50", "--guardrails", "2", "-o", "json")
+    for proof, limit in zip(f.proof, ("1%", "5%"), strict=True):
+        told = json.loads(Terminal().run("power", *flags, "--limit", limit).stdout)["expected"]
+        for found, power in zip(proof.expected, (told[0], told[2]), strict=True):
+            assert found.share == power["share"]
+            for mine, theirs in ((found.median, power["median"]), (found.ninety, power["ninety"])):
+                assert mine is not None
+                assert mine.time is not None
+                assert (mine.requests, times.exact(mine.time)) == (theirs["requests"], theirs["time"])
+    # Without a rate there are requests, but no times.
+    (half, double) = forecast(read(made(rollout={"guardrails": guardrails}))).proof[0].expected
+    assert half.median is not None
+    assert double.ninety is not None
+    assert (half.median.time, double.ninety.time) == (None, None)
+
+
+def test_a_plan_of_one_step_is_reckoned_at_that_step() -> None:
+    guardrails = [{"name": "errors", "metric": "ErrorRate", "limit": "60%"}]
+    (proof,) = forecast(read(made(rollout={"guardrails": guardrails, "steps": [{"weight": 100}]})), rate=1.0).proof
+    # Twice the limit is more than all.
+    (half,) = proof.expected
+    assert half.median is not None
+    assert half.median.time == timedelta(seconds=half.median.requests)
+
+
 def test_a_guardrail_that_compares_with_stable_cannot_be_reckoned() -> None:
     compared = {"maxRatio": "1.25", "require": "Pass"}
     guardrails = [
@@ -470,7 +503,7 @@ def test_a_guardrail_that_compares_with_stable_cannot_be_reckoned() -> None:
         {"name": "seen", "metric": "ErrorRate", "limit": "1%", "action": "Observe"},
     ]
     f = forecast(read(made(rollout={"guardrails": guardrails})))
-    assert [(p.guardrail, p.requests) for p in f.proof] == [("errors", None)]
+    assert [(p.guardrail, p.requests, p.expected) for p in f.proof] == [("errors", None, ())]
 
 
 # -- plan: the verb
@@ -495,6 +528,11 @@ def test_plan_for_people(tmp_path: Path) -> None:
         "? spec.rollout.steps[0].pause.until: this step waits for a person",
     ):
         assert words in text
+    ends = r"[0-9,]+, 9 in 10 by [0-9,]+"
+    assert re.search(
+        rf"errors 521 {ends} {ends} as if requests came one by one; for how they really come: --requests-per-second",
+        text,
+    )
 
 
 def test_plan_of_no_change_and_of_a_refused_one(tmp_path: Path) -> None:

@@ -150,12 +150,19 @@ class Client:
 
     def record(self, namespace: str, name: str) -> Object | None:
         """The data of the RolloutRecord of an LLMDeployment; None when there is none, or it may not be read."""
-        path = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(namespace, safe='')}/rolloutrecords/{quote(name, safe='')}"
         try:
-            data = self._json("GET", path).get("data")
+            return self.evidence(namespace, name)
         except CliError as error:
             if isinstance(error, Unreachable):
                 raise
+            return None
+
+    def evidence(self, namespace: str, name: str) -> Object | None:
+        """The same; None only when there is none. Raises `Refused` when it may not be read."""
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(namespace, safe='')}/rolloutrecords/{quote(name, safe='')}"
+        try:
+            data = self._json("GET", path).get("data")
+        except NotFound:
             return None
         return cast("Object", data) if isinstance(data, dict) else None
 

@@ -9,24 +9,58 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 from solera.api.scalars import format_time
 from solera.api.spec import Headroom, OnRetirement
 from solera.cli.offline.changes import Change, changes
 from solera.cli.offline.concerns import Concern, Manifest, concerns, least
+<<<<<<< HEAD
 from solera.cli.offline.steps import PlannedStep, Proof, adaptive_steps, fixed_steps
 from solera.plan.evidence import Counter, Reading, absorb, new_ledger
+=======
+from solera.cli.offline.expecting import Expected, expected
+>>>>>>> 77268dd
 from solera.plan.intent import VersionIntent
 from solera.plan.lifecycle import effective_version, may_start, moves_at, refuses
 from solera.plan.memory import Memory
-from solera.plan.verdict import GuardrailSpec, judge
+from solera.plan.power import Asked, Pace, expectations, good_requests
+from solera.plan.verdict import number_of_tests
 
-MOST_REQUESTS = 1 << 26
-"""A guardrail that needs more good requests than this is not reckoned with."""
+SHARES = (0.5, 2.0)
+"""The true shares, in limits, at which it is told when a verdict can be expected."""
+
+MOST_BAD = 200
+"""At these shares nearly all verdicts have come when so many bad events are due at the limit."""
 
 
 @dataclass(frozen=True, slots=True)
+<<<<<<< HEAD
+=======
+class PlannedStep:
+    """One step. `number` counts from 1, `requests` are the candidate's, `at_least` is the longer of time and requests at the given rate."""
+
+    number: int
+    weight: int
+    min_duration: timedelta
+    requests: int
+    approval: bool
+    at_least: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How many requests of the candidate a guardrail needs to pass before 100%, if none of them is bad; None: not to be reckoned.
+
+    `expected` is what comes of it at half its limit and at twice its limit; empty where that cannot be reckoned either.
+    """
+
+    guardrail: str
+    requests: int | None
+    expected: tuple[Expected, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+>>>>>>> 77268dd
 class PlannedRollout:
     """One rollout that the manifest leads to. `done` is the earliest end, start-up aside; versions of the same name differ in their revision."""
 
@@ -90,9 +124,7 @@ def forecast(after: Manifest, before: Manifest | None = None, rate: float | None
     starts = (before or after).intent.versions[(before or after).running]
     spans, rollouts, stuck = _serving(after, before, starts)
     peak, when = _peak(after, starts, rollouts, found or ())
-    proof = tuple(_proof(after))
-    adaptive = after.intent.max_harmed is not None
-    steps, too_small = adaptive_steps(after, proof, rate) if adaptive else (tuple(fixed_steps(after, rate)), None)
+    steps, proof, too_small = _stepped(after, rate)
     blocking = [
         *([too_small] if too_small else []),
         *(c for c in concerns(after) if c.blocking or c.rule in {"tight-hand-over", "waits-for-ever"}),
@@ -105,7 +137,11 @@ def forecast(after: Manifest, before: Manifest | None = None, rate: float | None
         serve=after.intent.serve,
         max_harmed_requests=after.intent.max_harmed,
         steps=steps,
+<<<<<<< HEAD
         proof=proof,
+=======
+        proof=tuple(_proof(after, steps, rate)),
+>>>>>>> 77268dd
         least=sum((step.at_least for step in steps), timedelta()),
         keep_previous=after.intent.keep_previous,
         changes=None if found is None else tuple(found),
@@ -119,6 +155,7 @@ def forecast(after: Manifest, before: Manifest | None = None, rate: float | None
     )
 
 
+<<<<<<< HEAD
 def _proof(m: Manifest) -> Iterator[Proof]:
     acting = tuple(g for g in m.intent.guardrails if g.action != "Observe")
     for guardrail in acting:
@@ -155,6 +192,33 @@ def _clean_requests(guardrail: GuardrailSpec, false_rollback: float, false_promo
 
 
 _EPOCH = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
+=======
+def _steps(m: Manifest, rate: float | None) -> Iterator[PlannedStep]:
+    for number, step in enumerate(m.intent.steps, 1):
+        counted = timedelta()
+        if rate:
+            counted = timedelta(seconds=round(step.min_requests / (rate * step.weight / 100)))
+        at_least = max(step.min_duration, counted)
+        yield PlannedStep(number, step.weight, step.min_duration, step.min_requests, step.needs_approval, at_least)
+
+
+def _proof(m: Manifest, steps: Sequence[PlannedStep], rate: float | None) -> Iterator[Proof]:
+    tests = number_of_tests(m.intent.guardrails)
+    pace = None
+    if rate:  # the step before 100% lasts until there is proof
+        before = steps[: max(len(steps) - 1, 1)]
+        pace = Pace(rate, tuple((step.weight / 100, step.at_least) for step in before))
+    for guardrail in m.intent.guardrails:
+        if guardrail.action == "Observe":
+            continue
+        if guardrail.limit is None or guardrail.ratio_requires_pass:
+            yield Proof(guardrail.name, None)
+            continue
+        asked = Asked(guardrail.limit, m.intent.false_rollback, m.intent.false_promotion, tests)
+        shares = [factor * guardrail.limit for factor in SHARES if factor * guardrail.limit < 1]
+        found = expectations(asked, shares, pace, most_bad=MOST_BAD)
+        yield Proof(guardrail.name, good_requests(asked, pace), tuple(expected(one) for one in found))
+>>>>>>> 77268dd
 
 
 def _serving(

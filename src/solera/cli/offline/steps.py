@@ -9,6 +9,7 @@ from datetime import timedelta
 from solera.api.defaults import ResolvedStep
 from solera.api.scalars import format_duration
 from solera.cli.offline.concerns import Concern, Manifest
+from solera.cli.offline.expecting import Expected
 from solera.plan.ramp import RUNG_DURATION, Ramp, climb_well, onward
 
 MOST_LOOKS = 5000
@@ -28,10 +29,14 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How many requests of the candidate a guardrail needs to pass before 100%, if none of them is bad; None: not to be reckoned."""
+    """How many requests of the candidate a guardrail needs to pass before 100%, if none of them is bad; None: not to be reckoned.
+
+    `expected` is what comes of it at half its limit and at twice its limit; empty where that cannot be reckoned either.
+    """
 
     guardrail: str
     requests: int | None
+    expected: tuple[Expected, ...] = ()
 
 
 def fixed_steps(m: Manifest, rate: float | None) -> Iterator[PlannedStep]:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from solera.cli.offline.changes import IN_PLACE, REFUSED, RESTART, ROLLOUT, Change
+<<<<<<< HEAD
 from solera.cli.offline.forecast import Forecast, PlannedRollout
 from solera.cli.offline.steps import PlannedStep
+=======
+from solera.cli.offline.expecting import Expected, arrival
+from solera.cli.offline.forecast import Forecast, PlannedRollout, PlannedStep, Proof
+>>>>>>> 77268dd
 from solera.cli.views import times
 from solera.cli.views.table import plain
 
@@ -28,7 +33,12 @@ def told(f: Forecast) -> Iterator[str]:
     if f.max_harmed_requests is not None:
         yield _ramp(f)
     if f.proof:
-        yield plain(("GUARDRAIL", "GOOD REQUESTS TO PASS"), [[p.guardrail, _number(p.requests)] for p in f.proof])
+        header = ("GUARDRAIL", "REQUESTS TO PASS IF NONE IS BAD", "AT HALF THE LIMIT", "TO FAIL AT TWICE THE LIMIT")
+        times_known = any(e.median is not None and e.median.time is not None for p in f.proof for e in p.expected)
+        note = (
+            "" if times_known else "\nas if requests came one by one; for how they really come: --requests-per-second"
+        )
+        yield plain(header, [_proof(p) for p in f.proof]) + note
     spans = [[times.stamp(s.at), s.version or "nobody", s.why] for s in f.serving]
     yield plain(("FROM", "SERVES", "WHY"), spans)
     if f.dates:
@@ -83,8 +93,17 @@ def _step(s: PlannedStep, of: int) -> list[str]:
     return [f"{s.number} of {of}", f"{s.weight}%", times.exact(s.at_least), str(s.requests), by]
 
 
-def _number(requests: int | None) -> str:
-    return "depends on stable" if requests is None else f"{requests:,}, if none is bad"
+def _proof(p: Proof) -> list[str]:
+    good = "depends on stable" if p.requests is None else f"{p.requests:,}"
+    ends = [_ends(e) for e in p.expected]
+    return [p.guardrail, good, *ends, *("-",) * (2 - len(ends))]
+
+
+def _ends(e: Expected) -> str:
+    """When there is a verdict in half of all cases, and in nine tenths."""
+    if e.median is None:
+        return "-"
+    return arrival(e.median) + (f", 9 in 10 by {arrival(e.ninety)}" if e.ninety else "")
 
 
 def _sum(accelerators: Mapping[str, int]) -> str:

@@ -62,10 +62,10 @@ def plan(
     moment = at or env.now()
     if file == earlier == "-":
         raise click.UsageError("only one of FILE and --from can be standard input")
-    chosen = _pick(file, name)
-    against = _pick(earlier, chosen.name) if earlier else None
-    before = _judge(against, moment) if against else None
-    after = _judge(chosen, moment, against.content.get("status") if against else None)
+    chosen = pick(file, name)
+    against = pick(earlier, chosen.name) if earlier else None
+    before = valid(against, moment) if against else None
+    after = valid(chosen, moment, against.content.get("status") if against else None)
     if before and before.obj.metadata.namespace != after.obj.metadata.namespace:
         here, there = after.obj.metadata.namespace, before.obj.metadata.namespace
         raise click.UsageError(f"these are two objects: {file} is in namespace {here}, {earlier} in {there}")
@@ -95,7 +95,7 @@ def lint(
 
     if unknown := sorted(set(skip) - NAMES):
         raise click.UsageError(f"--skip {unknown[0]}: there is no such rule; there are {', '.join(sorted(NAMES))}")
-    report = linting.lint(_read(files), at or env.now(), frozenset(skip))
+    report = linting.lint(read_files(files), at or env.now(), frozenset(skip))
     if form in DOCUMENTS:
         click.echo(output.text(output.document("LintReport", report) | {"skipped": _skipped(report)}, form))
     else:
@@ -127,7 +127,8 @@ def _skipped(report: Report) -> list[dict[str, str]]:
     return [{"place": place, "kind": kind} for place, kind in report.skipped]
 
 
-def _read(paths: tuple[str, ...]) -> list[Document | Unreadable]:
+def read_files(paths: tuple[str, ...]) -> list[Document | Unreadable]:
+    """Every document of these files, folders, and of standard input for `-`; wrong usage if one is not there."""
     from solera.cli.offline.files import STDIN, MissingFileError, read_all  # noqa: PLC0415
 
     stdin = sys.stdin.read() if STDIN in paths else None
@@ -137,7 +138,7 @@ def _read(paths: tuple[str, ...]) -> list[Document | Unreadable]:
         raise click.UsageError(str(error)) from None
 
 
-def _pick(file: str, name: str | None) -> Document:
+def pick(file: str, name: str | None) -> Document:
     """The one LLMDeployment of a file.
 
     Raises:
@@ -146,7 +147,7 @@ def _pick(file: str, name: str | None) -> Document:
     """
     from solera.cli.offline.files import Unreadable  # noqa: PLC0415
 
-    found = _read((file,))
+    found = read_files((file,))
     for document in found:
         if isinstance(document, Unreadable):
             where = f"{document.where}: " if document.where else ""
@@ -163,7 +164,7 @@ def _pick(file: str, name: str | None) -> Document:
     return chosen[0]
 
 
-def _judge(document: Document, at: datetime, status: object = None) -> Manifest:
+def valid(document: Document, at: datetime, status: object = None) -> Manifest:
     """What the document says, as if it were applied over an object with that `status`. A live object's requests do not matter here.
 
     Raises:

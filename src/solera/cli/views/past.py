@@ -11,9 +11,8 @@ from typing import Any
 from solera.cli.views import times
 from solera.cli.views.reading import clean
 from solera.cli.views.view import Deployment, Event
+from solera.plan.memory import BEGINS, ENDS
 
-BEGINS = "RolloutStarted"
-ENDS = frozenset({"Promoted", "RolledBack", "Aborted", "Withdrawn", "Replaced"})
 REQUESTS = frozenset({"Approved", "Aborted", "Paused", "Resumed", "Retried", "RequestRefused"})
 
 _FROM_TO = re.compile(r"(?P<from>\S+) → (?P<to>\S+) \((?P<revision>\S+)\)")
