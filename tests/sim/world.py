@@ -11,12 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from solera.api.scalars import format_time, parse_time
-<<<<<<< HEAD
 from solera.plan.evidence import Counter, Flight, Ledger, Reading, absorb, from_record, new_ledger
-=======
-from solera.plan.evidence import Counter, Ledger, Reading, absorb, from_record, new_ledger
 from solera.plan.intervals import limits_of
->>>>>>> 77268dd
 from solera.plan.memory import PROGRESS_ANNOTATION, parse_progress
 from solera.plan.plan import plan
 from solera.plan.traffic import live_weights, step_in_force

@@ -248,7 +248,6 @@ def _in_plan(progress: Progress | None, steps: Sequence[ResolvedStep], now: date
     return Progress(progress.rollout, index, now, steps[index].weight)
 
 
-<<<<<<< HEAD
 def _ramp(observation: Observation, intent: Intent, memory: Memory, progress: Progress | None) -> Ramp | None:
     candidate, rollout, ledger = memory.candidate, memory.rollout, observation.ledger
     if intent.max_harmed is None or candidate is None or rollout is None or memory.was_promoted(candidate.hash):
@@ -258,11 +257,11 @@ def _ramp(observation: Observation, intent: Intent, memory: Memory, progress: Pr
     return climb(
         intent.guardrails, known, budget=intent.max_harmed, false_promotion=intent.false_promotion, weight=weight
     )
-=======
+
+
 def absolute_only(specs: Sequence[GuardrailSpec]) -> tuple[GuardrailSpec, ...]:
     """What is still asked of guardrails when stable gets no requests to compare with."""
     return tuple(replace(g, max_ratio=None, ratio_requires_pass=False) for g in specs if g.limit is not None)
->>>>>>> 77268dd
 
 
 def _judgement(

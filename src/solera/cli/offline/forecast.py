@@ -14,12 +14,8 @@ from solera.api.scalars import format_time
 from solera.api.spec import Headroom, OnRetirement
 from solera.cli.offline.changes import Change, changes
 from solera.cli.offline.concerns import Concern, Manifest, concerns, least
-<<<<<<< HEAD
+from solera.cli.offline.expecting import expected
 from solera.cli.offline.steps import PlannedStep, Proof, adaptive_steps, fixed_steps
-from solera.plan.evidence import Counter, Reading, absorb, new_ledger
-=======
-from solera.cli.offline.expecting import Expected, expected
->>>>>>> 77268dd
 from solera.plan.intent import VersionIntent
 from solera.plan.lifecycle import effective_version, may_start, moves_at, refuses
 from solera.plan.memory import Memory
@@ -34,33 +30,6 @@ MOST_BAD = 200
 
 
 @dataclass(frozen=True, slots=True)
-<<<<<<< HEAD
-=======
-class PlannedStep:
-    """One step. `number` counts from 1, `requests` are the candidate's, `at_least` is the longer of time and requests at the given rate."""
-
-    number: int
-    weight: int
-    min_duration: timedelta
-    requests: int
-    approval: bool
-    at_least: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """How many requests of the candidate a guardrail needs to pass before 100%, if none of them is bad; None: not to be reckoned.
-
-    `expected` is what comes of it at half its limit and at twice its limit; empty where that cannot be reckoned either.
-    """
-
-    guardrail: str
-    requests: int | None
-    expected: tuple[Expected, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
->>>>>>> 77268dd
 class PlannedRollout:
     """One rollout that the manifest leads to. `done` is the earliest end, start-up aside; versions of the same name differ in their revision."""
 
@@ -137,11 +106,7 @@ def forecast(after: Manifest, before: Manifest | None = None, rate: float | None
         serve=after.intent.serve,
         max_harmed_requests=after.intent.max_harmed,
         steps=steps,
-<<<<<<< HEAD
         proof=proof,
-=======
-        proof=tuple(_proof(after, steps, rate)),
->>>>>>> 77268dd
         least=sum((step.at_least for step in steps), timedelta()),
         keep_previous=after.intent.keep_previous,
         changes=None if found is None else tuple(found),
@@ -155,57 +120,22 @@ def forecast(after: Manifest, before: Manifest | None = None, rate: float | None
     )
 
 
-<<<<<<< HEAD
-def _proof(m: Manifest) -> Iterator[Proof]:
-    acting = tuple(g for g in m.intent.guardrails if g.action != "Observe")
-    for guardrail in acting:
-        shown = guardrail.limit is not None and not guardrail.ratio_requires_pass
-        requests = _clean_requests(guardrail, m.intent.false_rollback, m.intent.false_promotion) if shown else None
-        yield Proof(guardrail.name, requests)
-
-
-@lru_cache(maxsize=256)
-def _clean_requests(guardrail: GuardrailSpec, false_rollback: float, false_promotion: float) -> int | None:
-    """The least number of good requests after which the operator's own test passes, by bisection."""
-
-    def passes(total: int) -> bool:
-        ledger = new_ledger("x", "stable", "candidate", _EPOCH)
-        for at, number in ((0, 0), (1, total)):
-            now = _EPOCH + timedelta(seconds=at)
-            counters = {guardrail.name: Counter(number, 0)}
-            ledger = absorb(ledger, [Reading(now, "engine", "candidate", "pod", "1", counters)], step=0, now=now)
-        verdicts = judge(
-            (guardrail,), ledger, false_rollback=false_rollback, false_promotion=false_promotion, intervals=False
-        )
-        return verdicts[0].verdict == "Pass"
-
-    high = 1
-    while not passes(high):
-        high *= 2
-        if high > MOST_REQUESTS:
-            return None
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if passes(middle) else (middle, high)
-    return high
-
-
-_EPOCH = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
-=======
-def _steps(m: Manifest, rate: float | None) -> Iterator[PlannedStep]:
-    for number, step in enumerate(m.intent.steps, 1):
-        counted = timedelta()
-        if rate:
-            counted = timedelta(seconds=round(step.min_requests / (rate * step.weight / 100)))
-        at_least = max(step.min_duration, counted)
-        yield PlannedStep(number, step.weight, step.min_duration, step.min_requests, step.needs_approval, at_least)
+def _stepped(m: Manifest, rate: float | None) -> tuple[tuple[PlannedStep, ...], tuple[Proof, ...], Concern | None]:
+    """The steps, what is proven in them, and a warning. An adaptive rollout takes steps by what is proven, and that depends on how fast requests come."""
+    if m.intent.max_harmed is None:
+        steps = tuple(fixed_steps(m, rate))
+        return steps, tuple(_proof(m, steps, rate)), None
+    steps, too_small = adaptive_steps(m, tuple(_proof(m, (), None)), rate)
+    proof = tuple(_proof(m, steps, rate))
+    if rate is not None and too_small is None:
+        steps, too_small = adaptive_steps(m, proof, rate)
+    return steps, proof, too_small
 
 
 def _proof(m: Manifest, steps: Sequence[PlannedStep], rate: float | None) -> Iterator[Proof]:
     tests = number_of_tests(m.intent.guardrails)
     pace = None
-    if rate:  # the step before 100% lasts until there is proof
+    if rate and steps:  # the step before 100% lasts until there is proof
         before = steps[: max(len(steps) - 1, 1)]
         pace = Pace(rate, tuple((step.weight / 100, step.at_least) for step in before))
     for guardrail in m.intent.guardrails:
@@ -218,7 +148,6 @@ def _proof(m: Manifest, steps: Sequence[PlannedStep], rate: float | None) -> Ite
         shares = [factor * guardrail.limit for factor in SHARES if factor * guardrail.limit < 1]
         found = expectations(asked, shares, pace, most_bad=MOST_BAD)
         yield Proof(guardrail.name, good_requests(asked, pace), tuple(expected(one) for one in found))
->>>>>>> 77268dd
 
 
 def _serving(

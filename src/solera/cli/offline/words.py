@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from solera.cli.offline.changes import IN_PLACE, REFUSED, RESTART, ROLLOUT, Change
-<<<<<<< HEAD
-from solera.cli.offline.forecast import Forecast, PlannedRollout
-from solera.cli.offline.steps import PlannedStep
-=======
 from solera.cli.offline.expecting import Expected, arrival
-from solera.cli.offline.forecast import Forecast, PlannedRollout, PlannedStep, Proof
->>>>>>> 77268dd
+from solera.cli.offline.forecast import Forecast, PlannedRollout
+from solera.cli.offline.steps import PlannedStep, Proof
 from solera.cli.views import times
 from solera.cli.views.table import plain
 
