@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from random import Random
 
-from sim.drawn import behaviour, rollout
+from sim.drawn import adaptive, behaviour, rollout
 from sim.ends import ENDS, calm, rests
 from sim.happens import HAPPENS, kill, recreate
 from sim.life import Life, manifest
@@ -27,9 +27,10 @@ def life_by_chance(
     born: Callable[[Life], None] = lambda _: None,
 ) -> Life:
     """Live the life of ``seed`` to its end. Raises AssertionError when anything in it is not as it must be."""
-    by = Random(seed)
+    by, own = Random(seed), Random(f"adaptive {seed}")  # of their own, so that the other lives stay as they are
+    names = tuple(f"v{i}" for i in range(1, by.randint(3, 6) + 1))
     life = Life(
-        manifest("v1", versions=tuple(f"v{i}" for i in range(1, by.randint(3, 6) + 1)), **rollout(by)),
+        manifest("v1", versions=names, **(rollout(by) | (adaptive(own) if own.random() < 0.3 else {}))),
         rate=by.choice([0.5, 5, 20, 20, 100, 500]),
         seed=seed,
         sources=by.choice([("engine",), ("engine",), ("gateway",), ("engine", "gateway")]),

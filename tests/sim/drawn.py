@@ -50,7 +50,8 @@ def adaptive(by: Random) -> dict[str, Any]:
 
 def rollout(by: Random) -> dict[str, Any]:
     return {
-        **({"steps": steps(by), "guardrails": guardrails(by)} if by.random() < 0.7 else adaptive(by)),
+        "steps": steps(by),
+        "guardrails": guardrails(by),
         "keepPrevious": by.choice(["0s", "10s", "60s"]),
         "onInconclusive": by.choice(["Hold", "RollBack"]),
     }

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from sim.drawn import steps
-from sim.happens import names, recreate
+from sim.happens import names, own_chance, recreate
 from sim.invariants import check
 from sim.life import Life
 from sim.traffic import Behaviour
@@ -40,7 +40,7 @@ def finally_serve(life: Life, by: Random, how: Behaviour, **lifecycle: Any) -> N
     plan = [{k: v for k, v in one.items() if k != "maxDuration"} for one in steps(by)]
     new = {**life.spec["rollout"], "steps": plan, "guardrails": [guardrail], "onInconclusive": "Hold"}
     if "risk" in new:  # at 40 requests a second 1% is more than the smallest of them
-        new["risk"] = {"maxHarmedRequests": by.choice([40, 400])}
+        new["risk"] = {"maxHarmedRequests": own_chance(life).choice([40, 400])}
     life.edit(serve=FRESH, versions=[*life.spec["versions"], entry, good], rollout=new)
 
 

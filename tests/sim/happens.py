@@ -31,15 +31,22 @@ def serve_back(life: Life, _by: Random) -> str:
     return wanted
 
 
-def edit_steps(life: Life, by: Random) -> None:
+def edit_steps(life: Life, by: Random) -> str:
     life.edit_rollout(steps=steps(by))
+    own = own_chance(life)
+    return edit_strategy(life, own) if own.random() < 0.3 else ""
+
+
+def own_chance(life: Life) -> Random:
+    """Chance that takes nothing from that of the life: what is adaptive leaves all other lives as they are."""
+    return Random(f"adaptive {life.timeline.t}")
 
 
 def edit_guardrails(life: Life, by: Random) -> None:
+    new = guardrails(by)
     if life.spec["rollout"].get("strategy") == "Adaptive":
-        life.edit_rollout(guardrails=adaptive(by)["guardrails"])
-    else:
-        life.edit_rollout(guardrails=guardrails(by))
+        new = adaptive(own_chance(life))["guardrails"]
+    life.edit_rollout(guardrails=new)
 
 
 def edit_strategy(life: Life, by: Random) -> str:
@@ -213,7 +220,6 @@ EVERYDAY = [serve] * 6 + [
     serve_back,
     edit_steps,
     edit_guardrails,
-    edit_strategy,
     edit_engine,
     edit_one_engine,
     edit_operational,

@@ -21,13 +21,13 @@ def out_of_range(spec: dict[str, Any]) -> None:
 
 
 def unknown(spec: dict[str, Any]) -> None:
-    spec["rollout"]["strategy"] = "Fast"
+    spec["rollout"]["pace"] = "Fast"
 
 
 OUTGROWN = [
     (without_limit, "spec.rollout.guardrails[0].limit: write limit, or comparedToStable with require: Pass"),
     (out_of_range, "spec.template.replicas: 5000 is too large: at most 1000"),
-    (unknown, "spec.rollout.strategy: is not a field of this version of the API: check its spelling, or update the operator"),
+    (unknown, "spec.rollout.pace: is not a field of this version of the API: check its spelling, or update the operator"),
 ]  # fmt: skip
 
 

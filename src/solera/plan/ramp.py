@@ -208,7 +208,8 @@ def request_rate(ledger: Ledger) -> tuple[float, float] | None:
                 by_source[source] = by_source.get(source, 0) + counter.total
     came = max(by_source.values(), default=0)
     before = ring[-len(recent) - 1].end if len(ring) > len(recent) else recent[0].start
-    shortest = max((ledger.now - recent[0].start).total_seconds(), _SHORTEST)
+    # What came after the newest count is not known, so it is not taken for nothing.
+    shortest = max((recent[-1].end - recent[0].start).total_seconds(), _SHORTEST)
     longest = max((ledger.now - before).total_seconds(), _SHORTEST)
     return min(came / longest, came / shortest), (came + 1) / shortest
 
@@ -225,7 +226,8 @@ def _counted(spec: GuardrailSpec, ledger: Ledger | None, log_level: float) -> It
     for source in ledger.sources(ledger.candidate, spec.name) or ledger.sources(ledger.stable, spec.name) or ("",):
         ends = [part.end for part in recent if any((s, n) == (source, spec.name) for s, _, n in part.counts)]
         gaps = sorted((later - earlier).total_seconds() for earlier, later in pairwise(ends))
-        every = gaps[len(gaps) // 2] if gaps else 0.0
+        late = (ledger.now - ends[-1]).total_seconds() if ends else 0.0
+        every = max(gaps[len(gaps) // 2] if gaps else 0.0, late)
         yield _counts(spec, ledger.total(source, ledger.candidate, spec.name), every, log_level)
 
 

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from solera.api.defaults import ResolvedStep
-from solera.plan.gates import Gate, StepEvidence, split_matches, step_gate
-from solera.plan.verdict import Judgement
+from solera.plan.gates import Gate, StepEvidence, first_gate, split_matches, step_gate
+from solera.plan.ledger import Counter
+from solera.plan.ramp import Counted, Ramp, ladder
+from solera.plan.verdict import GuardrailSpec, Judgement
 
 SINCE = datetime(2026, 12, 1, tzinfo=UTC)
 STEPS = (
@@ -103,3 +105,98 @@ def test_without_guardrails_only_time_counts() -> None:
 )
 def test_the_observed_split_must_fit_the_weight(here: int, whole: int, weight: int, fits: bool) -> None:
     assert split_matches(StepEvidence(here, whole), weight) is fits
+
+
+# -- adaptive rollouts
+
+RAMP_STEPS = ladder([STEPS[2]])
+ERRORS = GuardrailSpec("errors", "ErrorRate", 0.01, None, None, False, "RollBack")
+COUNTED = Counted(ERRORS, 0.01, Counter(830, 12), 14.4, 20.0)
+
+
+def ramp(weight: int, *, spent_out: bool = False, rate: float | None = 10.0) -> Ramp:
+    return Ramp(20, (COUNTED,), rate, weight, spent_out, least=5)
+
+
+def on_the_ramp(
+    weight_now: int, allowed: Ramp, *, seconds: float = 31, said: Judgement = OPEN, share: float | None = None
+) -> Gate:
+    index = next(i for i, s in enumerate(RAMP_STEPS) if s.weight == weight_now)
+    seen = StepEvidence(round(1000 * (weight_now / 100 if share is None else share)), 1000)
+    now = SINCE + timedelta(seconds=seconds)
+    return step_gate(RAMP_STEPS, index, SINCE, now, False, seen, said, allowed)
+
+
+def weight_after(gate: Gate) -> int | None:
+    return None if gate.to is None else RAMP_STEPS[gate.to].weight
+
+
+@pytest.mark.parametrize(
+    ("got", "weight"),
+    [
+        (on_the_ramp(2, ramp(40)), 35),
+        (on_the_ramp(2, ramp(3)), 3),
+        (on_the_ramp(2, ramp(100)), 50),
+        (on_the_ramp(2, ramp(100), said=PASSED), 100),
+        (on_the_ramp(2, ramp(99), said=PASSED), 50),
+        (on_the_ramp(50, ramp(100), said=PASSED), 100),
+    ],
+)
+def test_an_open_rung_says_to_which_the_budget_leads(got: Gate, weight: int) -> None:
+    assert got.open
+    assert weight_after(got) == weight
+
+
+@pytest.mark.parametrize(
+    ("got", "reason", "says"),
+    [
+        (on_the_ramp(2, ramp(40), seconds=29), "MinDuration", ""),
+        (on_the_ramp(5, ramp(40), share=0.5), "ShareMismatch", ""),
+        (on_the_ramp(5, ramp(5), share=0.0), "TooFewRequests", ""),
+        (
+            on_the_ramp(2, ramp(2)),
+            "WaitingForEvidence",
+            "3% could have cost 15 bad requests more than the limit of errors",
+        ),
+        (on_the_ramp(2, ramp(0, rate=None)), "WaitingForEvidence", "how many requests come is not known now"),
+        (on_the_ramp(50, ramp(100)), "WaitingForProof", "errors: 1 of 300"),
+        (on_the_ramp(50, ramp(60), said=PASSED), "WaitingForEvidence", "100% could have cost"),
+        (on_the_ramp(2, ramp(2), seconds=9000), "Inconclusive", "inconclusive after 2h"),
+    ],
+)
+def test_what_keeps_a_rung_closed(got: Gate, reason: str, says: str) -> None:
+    assert (got.open, got.to, got.reason) == (False, None, reason)
+    assert says in got.message
+
+
+def test_a_spent_budget_is_inconclusive_at_once_whatever_else_is_waited_for() -> None:
+    for seconds in (1, 31):
+        spent = on_the_ramp(8, ramp(0, spent_out=True), seconds=seconds)
+        assert (spent.reason, spent.hold, spent.inconclusive, spent.open) == ("BudgetSpent", True, True, False)
+        assert "14 bad requests more than the limit of errors allows (12 of 830 requests bad (1.45%), limit 1%)" in (
+            spent.message
+        )
+        assert "maxHarmedRequests is 20: raise that, wait for better evidence, or abort" in spent.message
+    held = on_the_ramp(8, ramp(0, spent_out=True), said=HELD)
+    assert held.reason == "GuardrailHolds"
+
+
+def test_the_last_step_of_a_ramp_ends_in_the_promotion() -> None:
+    last = on_the_ramp(100, ramp(100), seconds=61, said=PASSED)
+    assert (last.open, last.to) == (True, None)
+    assert on_the_ramp(100, ramp(0, spent_out=True), seconds=61).reason == "BudgetSpent"
+
+
+def test_fixed_steps_lead_to_the_next() -> None:
+    assert [gate(i, 61, approved=True, here=h).to for i, h in enumerate((100, 500, 1000))] == [1, 2, None]
+
+
+def test_before_the_first_weight() -> None:
+    assert RAMP_STEPS[first_gate(RAMP_STEPS, ramp(9)).to or 0].weight == 8
+    unknown = first_gate(RAMP_STEPS, ramp(0, rate=None))
+    assert (unknown.open, unknown.hold, unknown.reason) == (False, False, "WaitingForRate")
+    blind = first_gate(RAMP_STEPS, ramp(0, rate=None), "Direct: Unreachable")
+    assert (blind.hold, blind.message.endswith("of them are: Direct: Unreachable")) == (True, True)
+    small = first_gate(RAMP_STEPS, ramp(0))
+    assert (small.open, small.hold, small.reason) == (False, True, "BudgetTooSmall")
+    assert "raise spec.rollout.risk.maxHarmedRequests to 5 or more, or wait for fewer requests" in small.message

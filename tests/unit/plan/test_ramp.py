@@ -120,6 +120,14 @@ def test_what_comes_after_a_gap_may_have_come_at_once_or_since_the_count_before(
     assert request_rate(known) == pytest.approx((10, 5401 / 5), rel=0.01)
 
 
+def test_a_source_that_is_late_makes_requests_no_fewer_and_answers_known_later() -> None:
+    on_time = watched(*((seconds, 50) for seconds in range(0, 61, 5)))
+    late = absorb(on_time, [], step=-1, now=at(100))
+    assert request_rate(late) == pytest.approx((6, 10), rel=0.1)
+    assert [climbed(known).counted[0].until_known for known in (on_time, late)] == [20, 55]
+    assert 0 < climbed(late).weight < climbed(on_time).weight
+
+
 def test_requests_of_the_candidate_alone_say_nothing_of_how_many_there_are_in_all() -> None:
     assert request_rate(watched((0, 0), (60, 0), read=Process())) is None
 
