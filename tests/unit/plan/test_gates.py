@@ -151,7 +151,7 @@ def test_an_open_rung_says_to_which_the_budget_leads(got: Gate, weight: int) -> 
     ("got", "reason", "says"),
     [
         (on_the_ramp(2, ramp(40), seconds=29), "MinDuration", ""),
-        (on_the_ramp(5, ramp(40), share=0.5), "ShareMismatch", ""),
+        (on_the_ramp(5, ramp(40), share=0.5), "SplitMismatch", ""),
         (on_the_ramp(5, ramp(5), share=0.0), "TooFewRequests", ""),
         (
             on_the_ramp(2, ramp(2)),
