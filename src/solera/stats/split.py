@@ -29,7 +29,7 @@ from solera.stats.share import log_wealth_above, log_wealth_below, prior_weight
 CONCENTRATION = 100.0
 """k: how many requests the alternative's shares are worth. Larger finds small differences, smaller finds large ones sooner."""
 
-_DUE = 50.0
+_DUE = 5.0
 """The tests against the ends of the tolerance are sharpest once so many requests are due at the end."""
 
 
