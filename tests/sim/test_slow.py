@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sim.world import Behaviour, World, manifest, settled
@@ -9,10 +11,12 @@ from sim.world import Behaviour, World, manifest, settled
 SLOW_LATENCY = {"name": "latency", "metric": "RequestLatency", "slowerThan": "5s", "limit": "5%"}
 
 
-def serving(slow: float, *, in_flight: bool = True, lasts: float = 3600, action: str = "RollBack") -> World:
-    guardrails = [{**SLOW_LATENCY, "action": action}]
+def serving(
+    slow: float, *, in_flight: bool = True, lasts: float = 3600, action: str = "RollBack", **more: Any
+) -> World:
+    rollout = {"guardrails": [{**SLOW_LATENCY, "action": action}], **more}
     good, bad = Behaviour(), Behaviour(slow=slow, lasts=lasts)
-    world = World(manifest(guardrails=guardrails), {"v1": good, "v2": bad, "v3": good}, in_flight=in_flight)
+    world = World(manifest(**rollout), {"v1": good, "v2": bad, "v3": good}, in_flight=in_flight)
     world.until(settled("v1"), 120)
     return world
 
@@ -53,7 +57,8 @@ def test_a_candidate_with_a_few_slow_answers_is_promoted() -> None:
 
 
 def test_an_operator_that_restarts_counts_no_slow_answer_twice() -> None:
-    world = serving(0.5, action="Observe", lasts=60)
+    steps = [{"weight": 10, "minDuration": "10m"}, {"weight": 100}]  # nothing but the restart happens meanwhile
+    world = serving(0.5, action="Observe", lasts=60, steps=steps)
     world.edit(serve="v2")
     world.until(lambda w: w.weights().get("v2") == 10, 300)
     world.run(70)
