@@ -1,15 +1,17 @@
-"""What the adaptive ramp keeps and gains: lives by chance, with the operator's own rule of decision.
+"""What the adaptive ramp keeps and gains: lives by chance, with the operator's own rules of decision, written for arrays.
 
     python -m benchmarks.ramp [--lives N] [--write]
 
-A cell is a true share of bad answers, a rate of requests and a budget; in each, N candidates (10,000) are let in. Two figures:
+A cell is a true share of bad answers, a rate of requests and a budget; in each, N candidates (10,000) are let in. Three figures:
 
 - ``ramp.inside_budget``: the share of lives whose expected harm (requests of the candidate times share beyond the limit, until it is promoted
   or rolled back) is within ``maxHarmedRequests``, in the worst cell. Promised is 95% (``falsePromotion`` 5%), with ``onInconclusive: RollBack``.
+- ``ramp.inside_budget_in_bursts``: the same where bad answers come in bursts of seven, which may double the risk.
 - ``ramp.time_to_100``: the median time until a good candidate has all requests, over that of the steps 5, 25, 50, 100 with their defaults
   and the same verdicts, in the worst cell with a budget of at least 50. Start-up is in neither. Good is a tenth to half of the limit of 1%.
 
-An answer is seen as late as the promise allows (20 s from its request to what follows from it).
+Stable answers well, requests come as a Poisson process, and an answer is seen as late as the promise allows (20 s from its request to what follows from
+it), with 5 requests a minute after up to a minute. That decisions here are those of ``solera.plan`` is tested in tests/unit/benchmarks.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -26,26 +28,32 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betainc, betaln
 
 from solera.api.defaults import MIN_DURATION, MIN_REQUESTS, STEP_WEIGHTS
+from solera.plan.intervals import EVIDENCE_INTERVAL
 from solera.plan.ramp import BURST, READ_EVERY, RUNG_DURATION, SETTLE, to_come
 from solera.plan.rungs import RUNGS
-from solera.plan.showing import BAD_TO_FAIL, BAD_TO_PASS
-from solera.stats.harm import harm_within
-from solera.stats.share import prior_weight, shown_above, shown_below
+from solera.plan.showing import BAD_TO_FAIL, BAD_TO_PASS, BURST_ALLOWANCE
+from solera.stats.dispersion import ASSUMED_SIZE, ASSUMED_WORTH
+from solera.stats.harm import BAD_DUE
+from solera.stats.interval_bets import AT_ONCE, ODDS_RATIOS, WEIGHTS
+from solera.stats.share import prior_weight
 
 LIMIT, RISK = 0.01, 0.05
+LEVEL, ALLOWED = -math.log(RISK), math.log(BURST_ALLOWANCE)
 SHARES = (0.005, 0.0075, 0.01, 0.0125, 0.015, 0.02, 0.03, 0.05, 0.5, 1.0)
 GOOD = (0.001, 0.0025, 0.005)
+IN_BURSTS, BURST_OF = (0.0125, 0.015, 0.02, 0.03, 0.05), 7
 RATES = (5, 50, 500, 5000)
 """Requests in a minute, all together."""
-BUDGETS = (10, 50, 200)
+BUDGETS = (20, 50, 200)
 ENOUGH = 50
 LIVES = 10_000
+INTERVAL = EVIDENCE_INTERVAL.total_seconds()
 LATE = (SETTLE + READ_EVERY).total_seconds()
 LONGEST = 48 * 3600.0
-EXACT, GRID = 1000, 0.005
-UNKNOWN = -2
+TOGETHER = 2.0
 RESULTS = Path(__file__).resolve().parent / "results.json"
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- ramp:begin (written by `python -m benchmarks.ramp --write`) -->", "<!-- ramp:end -->"
@@ -54,71 +62,90 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-
-@dataclass(frozen=True)
-class Lives:
-    """``requests`` of the candidate until its end, ``all_at`` the second in which it got all requests (inf: never)."""
-
-    requests: Ints
-    all_at: Floats
-    promoted: Bools
-    spent: Bools
+_LOG_SHARES = np.linspace(math.log(1e-6), math.log(1 - 1e-9), 4000)
+_PRIORS = np.array([prior_weight(float(share), BAD_DUE) for share in np.exp(_LOG_SHARES)])
 
 
-class Bound:
-    """The most bad events among n for which a test says yes: exact up to ``EXACT`` events, from there on between every half percent a straight line."""
-
-    def __init__(self, says: Callable[[int, int], bool], guess: float) -> None:
-        self._says, self._guess = says, guess
-        self._known: dict[int, int] = {}
-        self._table: Ints = np.full(0, UNKNOWN, dtype=np.int64)
-
-    def at(self, total: int) -> int:
-        """-1: not even with none. What a test says of some bad events it says of fewer, too."""
-        if total <= EXACT:
-            return self._exact(total)
-        place = math.floor(math.log(total / EXACT) / GRID)
-        low, high = (round(EXACT * math.exp(GRID * i)) for i in (place, place + 1))
-        if not low <= total <= high:
-            return self._exact(total)
-        one, other = self._exact(low), self._exact(high)
-        return math.floor(one + (other - one) * (total - low) / (high - low))
-
-    def _exact(self, total: int) -> int:
-        if total not in self._known:
-            bad = min(max(int(self._guess * total), 0), total)
-            while bad < total and self._says(bad, total):
-                bad += 1
-            while bad >= 0 and not self._says(bad, total):
-                bad -= 1
-            self._known[total] = bad
-            if total > EXACT:
-                self._guess = bad / total
-        return self._known[total]
-
-    def of(self, totals: Ints) -> Ints:
-        if totals.size and totals.max() >= self._table.size:
-            more = np.full(max(1024, 2 * int(totals.max())) - self._table.size + 1, UNKNOWN, dtype=np.int64)
-            self._table = np.concatenate([self._table, more])
-        found = self._table[totals]
-        for total in np.unique(totals[found == UNKNOWN]):
-            self._table[total] = self.at(int(total))
-        return self._table[totals] if (found == UNKNOWN).any() else found
+def wealth_below(bad: Floats, total: Floats, share: Floats | float, weight: Floats | float) -> Floats:
+    """Log wealth of "the share is below ``share``" (solera.stats.share)."""
+    a, b = weight * share, weight * (1 - share)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        posterior = betaln(a + bad, b + total - bad) + np.log(betainc(a + bad, b + total - bad, share))
+        prior = betaln(a, b) + np.log(betainc(a, b, share))
+        return posterior - prior - bad * np.log(share) - (total - bad) * np.log1p(-share)
 
 
-def passes() -> Bound:
-    """The test for failures that come one by one, as they do in these lives; for bursts the operator asks for a little more, of both."""
-    weight, level = prior_weight(LIMIT, BAD_TO_PASS), -math.log(RISK)
-    return Bound(lambda bad, total: total > 0 and shown_below(bad, total, LIMIT, weight, level), LIMIT / 2)
+@dataclass
+class Evidence:
+    """What was counted of the candidates, shape (lives,): with the spread of bad events, and the bets that they are too many, shape (lives, alternatives)."""
 
+    total: Floats
+    bad: Floats
+    pairs: Floats
+    squares: Floats
+    running: Floats
+    waiting: Floats
+    due: Floats
 
-def not_failed() -> Bound:
-    """Only the test over the whole rollout, in place of bets on its intervals."""
-    weight, level = prior_weight(LIMIT, BAD_TO_FAIL), -math.log(RISK)
-    return Bound(lambda bad, total: not (total and shown_above(bad, total, LIMIT, weight, level)), 2 * LIMIT)
+    @classmethod
+    def none(cls, lives: int) -> Evidence:
+        zero = np.zeros(lives)
+        return cls(zero, zero, zero, zero, np.zeros((lives, len(ODDS_RATIOS))), np.ones(lives), zero)
 
+    def of(self, lives: Ints | Bools) -> Evidence:
+        return Evidence(*(part[lives] for part in vars(self).values()))
 
-PASSES, NOT_FAILED = passes(), not_failed()
+    def after(self, total: Floats, bad: Floats) -> Evidence:
+        """With one more interval (solera.stats.dispersion, solera.stats.interval_bets)."""
+        left = np.where(total > 0, (1 - AT_ONCE) / (1 + np.log1p(self.due)), self.waiting)
+        stake = -np.expm1(-total[:, None] * np.log1p(LIMIT * (np.array(ODDS_RATIOS) - 1)))
+        times = np.divide(bad, total * LIMIT, out=np.ones_like(bad), where=total > 0)
+        running = (self.running + (self.waiting - left)[:, None]) * (1 - stake + stake * times[:, None])
+        return Evidence(
+            self.total + total,
+            self.bad + bad,
+            self.pairs + bad * (bad - 1),
+            self.squares + total * total,
+            running,
+            left,
+            self.due + total * LIMIT,
+        )
+
+    @property
+    def size(self) -> Floats:
+        n, x = np.maximum(self.total, 1), self.bad
+        within = self.squares / n**2
+        chance = np.maximum(x * (x - 1), 0) * within + x * np.sqrt(within)
+        assumed = np.minimum(ASSUMED_SIZE, np.maximum(self.squares / n, 1))
+        size = 1 + (np.maximum(self.pairs - chance, 0) + ASSUMED_WORTH * (assumed - 1)) / (x + ASSUMED_WORTH)
+        return np.where(self.total > 0, size, 1.0)
+
+    @property
+    def failed(self) -> Bools:
+        return np.log(self.running @ np.array(WEIGHTS) + self.waiting) >= LEVEL
+
+    @property
+    def suspect(self) -> Bools:
+        weight = prior_weight(LIMIT, BAD_TO_FAIL)
+        good = self.total - self.bad
+        return (self.total > 0) & (wealth_below(good, self.total, 1 - LIMIT, weight) >= LEVEL)
+
+    @property
+    def proven(self) -> Bools:
+        return self._shown(LIMIT, prior_weight(LIMIT, BAD_TO_PASS))
+
+    def fits(self, more: Floats | float, budget: float) -> Bools:
+        """Whether the harm of all so far, and of ``more``, is within the budget (solera.stats.harm)."""
+        events = self.total + more
+        share = np.minimum(LIMIT + budget / np.maximum(events, 1e-9), 1 - 1e-9)
+        weight = np.interp(np.log(share), _LOG_SHARES, _PRIORS)
+        return (events * (1 - LIMIT) <= budget) | self._shown(share, weight)
+
+    def _shown(self, share: Floats | float, weight: Floats | float) -> Bools:
+        size = self.size
+        alone = wealth_below(self.bad, self.total, share, weight) >= LEVEL
+        together = wealth_below(self.bad / size, self.total / size, share, weight) >= LEVEL - ALLOWED
+        return (self.total > 0) & alone & together
 
 
 class Steps:
@@ -130,92 +157,104 @@ class Steps:
     def begin(self) -> int:
         return 0
 
-    def spent(self, _at: Ints, totals: Ints, _bad: Ints) -> Bools:
-        return np.zeros(totals.shape, dtype=np.bool_)
+    def spent(self, _at: Ints, known: Evidence) -> Bools:
+        return np.zeros(known.total.shape, dtype=np.bool_)
 
-    def onward(self, at: Ints, _totals: Ints, _bad: Ints, proven: Bools) -> Ints:
+    def onward(self, at: Ints, _known: Evidence, proven: Bools) -> Ints:
         return np.where((at + 2 < len(self.weights)) | proven, at + 1, at)
 
 
 class Ramp:
-    """The rungs, by the rule of ``solera.plan.ramp``: thresholds are sought with its own test."""
+    """The rungs, by the rule of ``solera.plan.ramp``."""
 
     weights = (*RUNGS, 100)
     least, requests = RUNG_DURATION.total_seconds(), 1
 
     def __init__(self, per_second: float, budget: int) -> None:
-        level = -math.log(RISK)
-
-        def fits(rung: int, burst: float) -> Bound:
-            more = to_come(burst * per_second, self.weights[rung], LATE)
-            return Bound(lambda bad, total: harm_within(bad, total, more, LIMIT, budget, level), 2 * LIMIT)
-
-        rungs = range(len(self.weights))
-        self._rise = [fits(rung, BURST) for rung in rungs]
-        self._stay = [fits(rung, 1.0) for rung in rungs]
-        self._half = Bound(lambda bad, total: harm_within(bad, total, 0, LIMIT, budget / 2, level), 2 * LIMIT)
+        self.budget = budget
+        self.rise = np.array([to_come(BURST * per_second, weight, LATE) for weight in self.weights])
+        self.stay = np.array([to_come(per_second, weight, LATE) for weight in self.weights])
 
     def begin(self) -> int:
-        return max((rung for rung in range(len(RUNGS)) if self._rise[rung].at(0) >= 0), default=-1)
+        return int(np.flatnonzero(self.rise[:-1] * (1 - LIMIT) <= self.budget).max(initial=-1))
 
-    def spent(self, at: Ints, totals: Ints, bad: Ints) -> Bools:
-        out = bad > self._half.of(totals)
-        for rung in np.unique(at[out]):
-            here = np.flatnonzero(out & (at == rung))
-            out[here] = bad[here] > self._stay[rung].of(totals[here])
+    def spent(self, at: Ints, known: Evidence) -> Bools:
+        out = known.total * (1 - LIMIT) > self.budget / 2
+        some = np.flatnonzero(out)
+        out[some] = ~known.of(some).fits(0.0, self.budget / 2)
+        some = np.flatnonzero(out)
+        out[some] = ~known.of(some).fits(self.stay[at[some]], self.budget)
         return out
 
-    def onward(self, at: Ints, totals: Ints, bad: Ints, proven: Bools) -> Ints:
-        to, climbing = at.copy(), np.ones(at.shape, dtype=np.bool_)
-        for rung in range(len(self.weights)):
-            here = np.flatnonzero(climbing & (to == rung - 1))
-            if rung == len(RUNGS):
-                here = here[proven[here]]
-            if here.size:
-                fit = bad[here] <= self._rise[rung].of(totals[here])
-                to[here[fit]] = rung
-                climbing[here[~fit]] = False
+    def onward(self, at: Ints, known: Evidence, proven: Bools) -> Ints:
+        to, climbing = at.copy(), np.arange(at.size)
+        while climbing.size:
+            following = to[climbing] + 1
+            may = (following < len(RUNGS)) | ((following == len(RUNGS)) & proven[climbing])
+            climbing, following = climbing[may], following[may]
+            fit = known.of(climbing).fits(self.rise[following], self.budget)
+            climbing = climbing[fit]
+            to[climbing] += 1
         return to
 
 
-def live(plan: Steps | Ramp, share: float, per_minute: int, lives: int, seed: int) -> Lives:
+@dataclass(frozen=True)
+class Lives:
+    """``requests`` of the candidate until its end, ``all_at`` the second in which it got all requests (inf: never)."""
+
+    requests: Floats
+    all_at: Floats
+    promoted: Bools
+    spent: Bools
+
+
+def live(plan: Steps | Ramp, share: float, per_minute: int, lives: int, seed: int, burst: int = 1) -> Lives:
     """Let in ``lives`` candidates with this true share. A spent budget ends them; nothing else but Fail and promotion does."""
     chance = np.random.default_rng(seed)
-    # What came of a request is decided upon LATE seconds after it at most: with rare looks at once, with frequent ones LATE less one look after.
-    look = READ_EVERY.total_seconds() if per_minute >= 500 else LATE
-    behind = round(LATE / look) - 1
-    begin = plan.begin()
-    weights = np.array([*plan.weights, 0], dtype=np.float64) / 100
-    at = np.full(lives, begin, dtype=np.int64)
-    since, started = np.zeros(lives), np.zeros(lives, dtype=np.int64)
-    sent, bad = np.zeros(lives, dtype=np.int64), np.zeros(lives, dtype=np.int64)
-    seen = [(sent.copy(), bad.copy())] * (behind + 1)
-    out = Lives(np.zeros_like(sent), np.full(lives, np.inf), np.zeros(lives, np.bool_), np.zeros(lives, np.bool_))
+    # Seconds between two looks, and looks until an answer is seen: with many requests LATE together, with few ones seen at once and looked at late.
+    look, behind = (
+        (INTERVAL, round(LATE / INTERVAL) - 1) if per_minute >= 500 else (LATE, 0) if per_minute >= 50 else (60.0, 0)
+    )
+    weights = np.array(plan.weights, dtype=np.float64) / 100
+    begin, last = plan.begin(), len(plan.weights) - 1
+    at, since, started = np.full(lives, begin), np.zeros(lives), np.zeros(lives)
+    evidence = Evidence.none(lives)
+    seen = [evidence] * (behind + 1)
+    out = Lives(np.zeros(lives), np.full(lives, np.inf), np.zeros(lives, np.bool_), np.zeros(lives, np.bool_))
     alive = np.arange(lives) if begin >= 0 else np.arange(0)
-    last = len(plan.weights) - 1
     now = 0.0
     while alive.size and now < LONGEST:
         now += look
-        came = chance.poisson(per_minute / 60 * look * weights[at[alive]])
-        sent[alive] += came
-        bad[alive] += chance.binomial(came, share)
-        seen = [*seen[1:], (sent.copy(), bad.copy())]
-        total, wrong = seen[0][0][alive], seen[0][1][alive]
-        failed = wrong > NOT_FAILED.of(total)
-        spent = plan.spent(at[alive], total, wrong)
+        per_interval = per_minute / 60 * INTERVAL * weights[at[alive]]
+        size = np.clip(np.round(per_interval / INTERVAL * TOGETHER), 1, burst)
+        for _ in range(round(look / INTERVAL)):
+            came = chance.poisson(per_interval).astype(np.float64)
+            if burst == 1:
+                bad = chance.binomial(came.astype(np.int64), share).astype(np.float64)
+            else:
+                bad = np.minimum(size * chance.poisson(came * share / size), came)
+            evidence = evidence.after(came, bad)
+        seen = [*seen[1:], evidence]
+        known = seen[0]
+        failed, spent = known.failed, plan.spent(at[alive], known)
         done = (at[alive] == last) & (now - since[alive] >= MIN_DURATION.total_seconds()) & ~failed & ~spent
         ended = failed | spent | done
         out.spent[alive[spent]] = True
         out.promoted[alive[done]] = True
-        alive, total, wrong = alive[~ended], total[~ended], wrong[~ended]
-        ready = (at[alive] < last) & (now - since[alive] >= plan.least) & (total - started[alive] >= plan.requests)
-        movers, total, wrong = alive[ready], total[ready], wrong[ready]
-        to = plan.onward(at[movers], total, wrong, wrong <= PASSES.of(total))
-        moved = movers[to > at[movers]]
-        at[movers] = to
-        since[moved], started[moved] = now, seen[-1][0][moved]
-        out.all_at[moved[at[moved] == last]] = now
-    out.requests[:] = sent
+        out.requests[alive] = evidence.total
+        if ended.any():
+            alive, evidence, seen = alive[~ended], evidence.of(~ended), [one.of(~ended) for one in seen]
+            known = seen[0]
+        ready = (
+            (at[alive] < last) & (now - since[alive] >= plan.least) & (known.total - started[alive] >= plan.requests)
+        )
+        some = np.flatnonzero(ready)
+        movers = known.of(some)
+        to = np.where(movers.suspect, at[alive[some]], plan.onward(at[alive[some]], movers, movers.proven))
+        moved = some[to > at[alive[some]]]
+        at[alive[some]] = to
+        since[alive[moved]], started[alive[moved]] = now, evidence.total[moved]
+        out.all_at[alive[moved[at[alive[moved]] == last]]] = now
     return out
 
 
@@ -229,12 +268,16 @@ def ramp(per_minute: int, budget: int) -> Ramp:
 
 @dataclass(frozen=True)
 class Cell:
-    """One rate and one budget. ``inside`` has the shares of lives within the budget by true share; ``kept`` the good ones that are promoted."""
+    """One rate and one budget. ``inside`` has the shares of lives within the budget by true share, ``in_bursts`` those where bad answers come in bursts.
+
+    ``promoted`` are the good ones that are, ``minutes`` theirs to 100%, the ramp's and those of the steps; ``most`` is the most harm of a life.
+    """
 
     per_minute: int
     budget: int
     first: int
     inside: dict[float, float]
+    in_bursts: dict[float, float]
     most: float
     promoted: dict[float, float]
     minutes: dict[float, tuple[float, float]]
@@ -248,46 +291,62 @@ class Cell:
 def measure(per_minute: int, budget: int, lives: int, seed: int = 1) -> Cell:
     """All true shares, each with chances of its own."""
     plan = ramp(per_minute, budget)
-    inside, promoted, minutes, most = {}, {}, {}, 0.0
+    inside, in_bursts, promoted, minutes, most = {}, {}, {}, {}, 0.0
     for number, share in enumerate(sorted({*SHARES, *GOOD})):
         found = live(plan, share, per_minute, lives, seed + number)
         harm = found.requests * max(share - LIMIT, 0.0)
         inside[share], most = float(np.mean(harm <= budget)), max(most, float(harm.max()))
+        if share in IN_BURSTS:
+            found = live(plan, share, per_minute, lives, seed + number, BURST_OF)
+            in_bursts[share] = float(np.mean(found.requests * (share - LIMIT) <= budget))
         if share in GOOD and plan.begin() >= 0:
-            fixed = live(STEPS, share, per_minute, lives, seed + number)
+            found = live(plan, share, per_minute, lives, seed + number)
             promoted[share] = float(np.mean(found.promoted))
-            minutes[share] = (float(np.median(found.all_at)) / 60, float(np.median(fixed.all_at)) / 60)
+            fixed = fixed_minutes(share, per_minute, lives, seed + number)
+            minutes[share] = (float(np.median(found.all_at)) / 60, fixed)
     first = plan.weights[plan.begin()] if plan.begin() >= 0 else 0
-    return Cell(per_minute, budget, first, inside, most, promoted, minutes)
+    return Cell(per_minute, budget, first, inside, in_bursts, most, promoted, minutes)
+
+
+@lru_cache(maxsize=64)
+def fixed_minutes(share: float, per_minute: int, lives: int, seed: int) -> float:
+    return float(np.median(live(STEPS, share, per_minute, lives, seed).all_at)) / 60
 
 
 def figures(cells: Sequence[Cell]) -> dict[str, float]:
     """The worst of all cells. Times only where the budget lets a rollout begin."""
     return {
         "ramp.inside_budget": min(share for cell in cells for share in cell.inside.values()),
+        "ramp.inside_budget_in_bursts": min(share for cell in cells for share in cell.in_bursts.values()),
         "ramp.time_to_100": max(cell.slowest for cell in cells if cell.minutes and cell.budget >= ENOUGH),
     }
 
 
 GOALS = {
     "ramp.inside_budget": (">=", 1 - RISK, "share of lives"),
+    "ramp.inside_budget_in_bursts": (">=", 1 - BURST_ALLOWANCE * RISK, "share of lives"),
     "ramp.time_to_100": ("<=", 1.0, "ratio ramp : steps"),
 }
 
 
+def worst(inside: dict[float, float]) -> str:
+    share = min(inside, key=lambda one: (inside[one], -one))
+    return f"{inside[share]:.2%}" + (f" ({share:.2%})" if inside[share] < 1 else "")
+
+
 def rows(cells: Sequence[Cell]) -> list[str]:
     good = "; ".join(f"{share:.2%}" for share in GOOD)
+    head = f"within it, worst true share | … in bursts | most harm of a life | good ({good}): promoted"
     out = [
-        f"| requests a minute | budget | first weight | within it, worst true share | most harm of a life | good ({good}): promoted | … minutes to 100 %, ramp / steps |",
-        "|---|---|---|---|---|---|---|",
+        f"| requests a minute | budget | first weight | {head} | … minutes to 100 %, ramp / steps |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for c in cells:
-        worst = min(c.inside, key=lambda share: (c.inside[share], -share))
         promoted = "; ".join(f"{c.promoted[s]:.1%}" for s in c.promoted) or "-"
         minutes = "; ".join(f"{ours:.1f} / {theirs:.1f}" for ours, theirs in c.minutes.values()) or "-"
         first = f"{c.first} %" if c.first else "does not begin"
-        inside = f"{c.inside[worst]:.2%}" + (f" ({worst:.2%})" if c.inside[worst] < 1 else "")
-        out.append(f"| {c.per_minute} | {c.budget} | {first} | {inside} | {c.most:.0f} | {promoted} | {minutes} |")
+        figures_ = f"{worst(c.inside)} | {worst(c.in_bursts)} | {c.most:.0f}"
+        out.append(f"| {c.per_minute} | {c.budget} | {first} | {figures_} | {promoted} | {minutes} |")
     return out
 
 

@@ -108,10 +108,10 @@ def step_gate(
     ready_at = since + step.min_duration
     # The first readings are still to come; that there are none any more is told at once.
     silent = judgement is not None and judgement.no_data and not judgement.fell_silent and now < ready_at
-    if judgement is not None and judgement.hold and not silent:
-        return _late(step, since, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True))
     if ramp is not None and ramp.spent_out:
         return Gate(False, BUDGET_SPENT, f"{name} holds: {_spent_words(ramp)}", hold=True, inconclusive=True)
+    if judgement is not None and judgement.hold and not silent:
+        return _late(step, since, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True))
     if now < ready_at:
         return Gate(False, "MinDuration", f"{name} lasts until {format_time(ready_at)} at least", ready_at)
     if evidence.candidate_requests < step.min_requests:

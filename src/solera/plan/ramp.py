@@ -5,6 +5,7 @@ limit), for the guardrail that rolls back and has most of it. With probability 1
 rolled back stays within ``maxHarmedRequests``, provided that
 
 - the chance of a bad answer does not rise during the rollout (if it does, the bad answers counted beyond the limit still end it),
+- bad answers come one by one (where they come in bursts, the risk may be ``BURST_ALLOWANCE`` times as high, as for the verdicts),
 - requests come no more than twice as fast as in the last minutes until the next look,
 - an answer that is bad is counted ``SETTLE`` + ``slowerThan`` + one reading after its request, while the source of the counts is read at all,
 - whoever is told that the budget is spent acts: ``onInconclusive: RollBack`` does, ``Hold`` leaves the weight to a person.
@@ -25,9 +26,13 @@ from datetime import timedelta
 from itertools import pairwise
 
 from solera.api.defaults import MAX_DURATION, ResolvedStep
+from solera.plan.guardrail import ROLL_BACK, GuardrailSpec
+from solera.plan.intervals import EVIDENCE_INTERVAL, spread_of
 from solera.plan.ledger import ALL_REQUESTS, ZERO, Counter, Ledger, Slice
 from solera.plan.rungs import RUNGS
-from solera.plan.verdict import ROLL_BACK, STALE_AFTER, GuardrailSpec
+from solera.plan.showing import BURST_ALLOWANCE
+from solera.plan.verdict import STALE_AFTER
+from solera.stats.dispersion import Spread
 from solera.stats.harm import harm_within, most_harm
 
 RUNG_DURATION = timedelta(seconds=30)
@@ -49,6 +54,7 @@ BURST = 2.0
 """So much faster than before requests may come without harm beyond the budget."""
 
 _SPENT = 0.5
+_ALLOWED = math.log(BURST_ALLOWANCE)
 _SHORTEST = 5.0
 
 
@@ -65,18 +71,24 @@ def ladder(declared: Sequence[ResolvedStep]) -> tuple[ResolvedStep, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """One guardrail in one source: ``spent`` is its harm at most, ``until_known`` the seconds from a request to what follows from its answer."""
+    """One guardrail in one source: ``spent`` is its harm at most, ``until_known`` the seconds from a request to what follows from its answer.
+
+    ``size`` is how many bad answers that come together count for one.
+    """
 
     spec: GuardrailSpec
     limit: float
     counter: Counter
+    size: float
     spent: float
     until_known: float
 
     def fits(self, rate: float, weight: int, budget: int, log_level: float) -> bool:
         """Whether the budget holds for what was counted and what comes until it is known."""
-        more = to_come(rate, weight, self.until_known)
-        return harm_within(self.counter.bad, self.counter.total, more, self.limit, budget, log_level)
+        bad, total, more = self.counter.bad, self.counter.total, to_come(rate, weight, self.until_known)
+        return harm_within(bad, total, more, self.limit, budget, log_level) and harm_within(
+            bad, total, more, self.limit, budget, log_level - _ALLOWED, self.size
+        )
 
     def cost(self, rate: float, weight: int) -> float:
         """The harm at most by then, if what comes is as bad as what was counted may be."""
@@ -136,7 +148,9 @@ def climb_well(
     """What the budget would allow after so many ``good`` requests of the candidate and no bad one, at ``rate`` of all in a second."""
     limits, log_level = _limits(specs, false_promotion)
     every = READ_EVERY.total_seconds()
-    counted = tuple(_counts(spec, Counter(good, 0), every, log_level) for spec in limits)
+    per_interval = max(round(rate * weight / 100 * EVIDENCE_INTERVAL.total_seconds()), 1)
+    spread = Spread(0, good, 0, good * per_interval)
+    counted = tuple(_counts(spec, Counter(good, 0), spread, every, log_level) for spec in limits)
     return _ramp(counted, (rate, rate), budget, log_level, weight)
 
 
@@ -220,7 +234,7 @@ def _recent(ledger: Ledger) -> list[Slice]:
 
 def _counted(spec: GuardrailSpec, ledger: Ledger | None, log_level: float) -> Iterator[Counted]:
     if ledger is None:
-        yield _counts(spec, ZERO, 0.0, log_level)
+        yield _counts(spec, ZERO, Spread(), 0.0, log_level)
         return
     recent = _recent(ledger)
     for source in ledger.sources(ledger.candidate, spec.name) or ledger.sources(ledger.stable, spec.name) or ("",):
@@ -228,13 +242,18 @@ def _counted(spec: GuardrailSpec, ledger: Ledger | None, log_level: float) -> It
         gaps = sorted((later - earlier).total_seconds() for earlier, later in pairwise(ends))
         late = (ledger.now - ends[-1]).total_seconds() if ends else 0.0
         every = max(gaps[len(gaps) // 2] if gaps else 0.0, late)
-        yield _counts(spec, ledger.total(source, ledger.candidate, spec.name), every, log_level)
+        counter = ledger.total(source, ledger.candidate, spec.name)
+        yield _counts(spec, counter, spread_of(ledger, source, ledger.candidate, spec.name), every, log_level)
 
 
-def _counts(spec: GuardrailSpec, counter: Counter, every: float, log_level: float) -> Counted:
+def _counts(spec: GuardrailSpec, counter: Counter, spread: Spread, every: float, log_level: float) -> Counted:
     assert spec.limit is not None
     until_known = SETTLE.total_seconds() + (spec.slower_than or 0.0) + max(every, READ_EVERY.total_seconds())
-    return Counted(spec, spec.limit, counter, most_harm(counter.bad, counter.total, spec.limit, log_level), until_known)
+    # A hundredth more or less is nothing, and lets the cache of what was sought serve many looks.
+    bad, total, size = counter.bad, counter.total, round(spread.burst_size, 2)
+    spent = most_harm(bad, total, spec.limit, log_level)
+    spent = max(spent, most_harm(bad, total, spec.limit, log_level - _ALLOWED, size))
+    return Counted(spec, spec.limit, counter, size, spent, until_known)
 
 
 def _largest(fits: Callable[[int], bool]) -> int:

@@ -18,7 +18,15 @@ from solera.plan.ramp import Ramp, climb
 from solera.plan.silence import Silence, silence
 from solera.plan.traffic import live_weights, route_accepted, routed_progress
 from solera.plan.types import Observation, ObservedRevision
-from solera.plan.verdict import GuardrailSpec, GuardrailVerdict, Judgement, conclude, judge
+from solera.plan.verdict import (
+    NO_DATA,
+    SHARED_INCIDENT,
+    GuardrailSpec,
+    GuardrailVerdict,
+    Judgement,
+    conclude,
+    judge,
+)
 
 AT_ONCE = (ResolvedStep(100, timedelta(0), 0, timedelta(hours=2), needs_approval=False),)
 """The plan for a revision that has carried all traffic here before: as soon as it is ready, without gates."""
@@ -188,7 +196,7 @@ def gather(observation: Observation, intent: Intent, memory: Memory) -> Situatio
         progress,
         verdicts,
         judgement,
-        _ramp(observation, intent, memory, progress),
+        _ramp(observation, intent, memory, progress, verdicts),
     )
 
 
@@ -248,15 +256,24 @@ def _in_plan(progress: Progress | None, steps: Sequence[ResolvedStep], now: date
     return Progress(progress.rollout, index, now, steps[index].weight)
 
 
-def _ramp(observation: Observation, intent: Intent, memory: Memory, progress: Progress | None) -> Ramp | None:
+def _ramp(
+    observation: Observation,
+    intent: Intent,
+    memory: Memory,
+    progress: Progress | None,
+    verdicts: Sequence[GuardrailVerdict],
+) -> Ramp | None:
     candidate, rollout, ledger = memory.candidate, memory.rollout, observation.ledger
     if intent.max_harmed is None or candidate is None or rollout is None or memory.was_promoted(candidate.hash):
         return None
     weight = 0 if progress is None else intent.steps[min(progress.step, len(intent.steps) - 1)].weight
     known = ledger if ledger is not None and ledger.rollout_id == rollout.id else None
-    return climb(
+    ramp = climb(
         intent.guardrails, known, budget=intent.max_harmed, false_promotion=intent.false_promotion, weight=weight
     )
+    # What cannot be seen now, and what happens to stable as well, is no reason to end a rollout: they hold it.
+    excused = any(v.verdict in (NO_DATA, SHARED_INCIDENT) for v in verdicts)
+    return replace(ramp, spent_out=False) if excused else ramp
 
 
 def absolute_only(specs: Sequence[GuardrailSpec]) -> tuple[GuardrailSpec, ...]:

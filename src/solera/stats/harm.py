@@ -12,6 +12,9 @@ The guarantee. The tests of all q share one coverage: what is shown for q is sho
 with probability 1 - alpha nothing false is ever shown at ``log_level`` = ln(1/alpha), for any number of looks and any B, l and m, also if they are chosen
 after looking. It takes the chance of a bad event to be the same at every event. If it moves, n·(u - l) is still no less than the bad
 events counted beyond the limit, since an upper limit u never lies below the observed share.
+
+Bad events that come together tell less than so many single ones: with ``size`` b, how many of them count for one (``solera.stats.dispersion``), the test is
+asked about x/b bad of n/b events, and the harm is still that of all n.
 """
 
 from __future__ import annotations
@@ -26,23 +29,25 @@ BAD_DUE = 8.0
 _HALVINGS = 40
 
 
-def harm_within(bad: int, total: int, more: float, limit: float, budget: float, log_level: float) -> bool:
+def harm_within(
+    bad: int, total: int, more: float, limit: float, budget: float, log_level: float, size: float = 1.0
+) -> bool:
     """Whether ``total`` events with ``bad`` bad ones, and ``more`` to come, are shown to do no more harm than ``budget`` (in events)."""
     events = total + more
     if events * (1 - limit) <= budget:  # all of them bad
         return True
-    return _shown(bad, total, limit + budget / events, log_level)
+    return _shown(bad / size, total / size, limit + budget / events, log_level)
 
 
 @lru_cache(maxsize=4096)
-def most_harm(bad: int, total: int, limit: float, log_level: float) -> float:
+def most_harm(bad: int, total: int, limit: float, log_level: float, size: float = 1.0) -> float:
     """Upper confidence limit of the harm of ``total`` events with ``bad`` bad ones, in events; 0 when the limit is shown to be kept."""
-    if not total or _shown(bad, total, limit, log_level):
+    if not total or _shown(bad / size, total / size, limit, log_level):
         return 0.0
     low, high = max(bad / total, limit), 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if _shown(bad, total, middle, log_level):
+        if _shown(bad / size, total / size, middle, log_level):
             high = middle
         else:
             low = middle
@@ -51,5 +56,5 @@ def most_harm(bad: int, total: int, limit: float, log_level: float) -> float:
     return total * (high - limit)
 
 
-def _shown(bad: int, total: int, share: float, log_level: float) -> bool:
+def _shown(bad: float, total: float, share: float, log_level: float) -> bool:
     return 0 < share < 1 and shown_below(bad, total, share, prior_weight(share, BAD_DUE), log_level)

@@ -228,7 +228,7 @@ CONCERNS: dict[str, tuple[dict[str, Any], str, str]] = {
         "spec.rollout.guardrails",
     ),
     "a small budget": (
-        adaptive(maxHarmedRequests=19, onInconclusive="RollBack"),
+        adaptive(maxHarmedRequests=49, onInconclusive="RollBack"),
         "small-budget",
         "spec.rollout.risk.maxHarmedRequests",
     ),

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import random
 from datetime import timedelta
 
 import pytest
-from benchmarks import ramp as bench
 
 from solera.api.defaults import ResolvedStep
 from solera.plan.evidence import Ledger, absorb
@@ -12,6 +10,7 @@ from solera.plan.ledger import ALL_REQUESTS, Counter, Slice
 from solera.plan.ramp import Ramp, climb, ladder, onward, request_rate, to_come
 from solera.plan.rungs import RUNGS
 from solera.plan.verdict import GuardrailSpec
+from solera.stats.dispersion import Spread
 from unit.plan.scrapes import CANDIDATE, STABLE, Process, at, ledger, stable
 
 ERRORS = GuardrailSpec("errors", "ErrorRate", 0.01, None, None, False, "RollBack")
@@ -24,7 +23,13 @@ def step(weight: int, *, approval: bool = False) -> ResolvedStep:
 
 
 def counted(
-    total: int = 0, bad: int = 0, *, rate: float = 10.0, every: float = 5.0, names: tuple[str, ...] = ("errors",)
+    total: int = 0,
+    bad: int = 0,
+    *,
+    rate: float = 10.0,
+    every: float = 5.0,
+    names: tuple[str, ...] = ("errors",),
+    spread: Spread | None = None,
 ) -> Ledger:
     """What was counted after five minutes at ``rate`` requests a second, all of stable but for ``total`` of the candidate."""
     looks = round(300 / every)
@@ -36,7 +41,9 @@ def counted(
         totals |= {("engine", CANDIDATE, ALL_REQUESTS): {0: Counter(total, 0)}}
         totals |= {("engine", CANDIDATE, name): {0: Counter(total, bad)} for name in names}
     read_at = dict.fromkeys(totals, at(300))
-    return Ledger("r1", STABLE, CANDIDATE, at(0), at(300), at(0), 0, at(0), totals, read_at, ring=ring)
+    one_by_one = Spread(bad, total, 0, total)
+    spreads = {("engine", CANDIDATE, name): spread or one_by_one for name in names}
+    return Ledger("r1", STABLE, CANDIDATE, at(0), at(300), at(0), 0, at(0), totals, read_at, ring=ring, spreads=spreads)
 
 
 def climbed(evidence: Ledger | None, budget: int = 50, weight: int = 0, *specs: GuardrailSpec) -> Ramp:
@@ -196,32 +203,19 @@ def test_spent_out_is_what_can_not_even_stay() -> None:
     assert not climbed(burst, weight=50).spent_out  # more requests than before are no bad answers
 
 
+def test_bad_answers_that_come_together_tell_less() -> None:
+    alone = climbed(counted(400, 7, rate=40), weight=1)
+    burst = climbed(counted(400, 7, rate=40, spread=Spread(7, 400, 42, 2000)), weight=1)
+    unknown = climbed(counted(400, 0, rate=40, spread=Spread(0, 400, 0, 4000)), weight=1)
+    assert [round(r.counted[0].size) for r in (alone, burst, unknown)] == [1, 7, 7]
+    assert burst.weight < alone.weight
+    assert burst.spent > alone.spent
+    assert unknown.weight < climbed(counted(400, 0, rate=40), weight=1).weight
+
+
 def test_a_false_promotion_that_is_feared_more_allows_less() -> None:
     found = [
         climb((ERRORS,), counted(100, 1, rate=40), budget=50, false_promotion=risk, weight=1).weight
         for risk in (0.001, 0.05, 0.3)
     ]
     assert found == sorted(set(found))
-
-
-# -- the benchmark decides by the same rule
-
-
-@pytest.mark.parametrize(("per_minute", "budget"), [(60, 10), (600, 50), (6000, 200)])
-def test_the_benchmark_decides_as_the_ramp_does(per_minute: int, budget: int) -> None:
-    by, plan = random.Random(per_minute), bench.ramp(per_minute, budget)
-    rungs = ladder([step(100)])
-    for _ in range(150):
-        total = round(10 ** by.uniform(0, 3))
-        bad, rung = sum(by.random() < by.choice([0.0, 0.01, 0.05]) for _ in range(total)), by.randrange(len(rungs))
-        evidence, rate = counted(total, bad, rate=per_minute / 60), per_minute / 60 + 1 / 300
-        found = climbed(evidence, budget, rungs[rung].weight)
-        fits = [r for r in range(len(rungs)) if bad <= bench.Ramp(rate, budget)._rise[r].at(total)]
-        assert max((rungs[r].weight for r in fits), default=0) <= found.weight
-        assert [r for r in range(len(rungs)) if rungs[r].weight <= found.weight] == fits
-        ints = [bench.np.array([value]) for value in (rung, total, bad)]
-        assert bool(plan.spent(*ints)[0]) is found.spent_out
-    assert plan.begin() == max(
-        (r for r in range(len(RUNGS)) if to_come(2 * per_minute / 60, RUNGS[r], bench.LATE) * 0.99 <= budget),
-        default=-1,
-    )

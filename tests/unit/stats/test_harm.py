@@ -36,17 +36,18 @@ def test_the_harm_is_underestimated_at_any_look_with_the_declared_probability_at
 def test_what_is_shown_for_a_share_is_shown_for_every_larger_one() -> None:
     for n in (1, 2, 3, 5, 8, 13, 30, 100, 400, 2000, 20_000):
         for x in {min(round(n * part), n - 1) for part in (0, 0.001, 0.01, 0.05, 0.2, 0.5, 0.9)}:
-            shares = [x / n + (1 - x / n) * i / 300 for i in range(1, 300)]
-            shown = [shown_below(x, n, q, prior_weight(q, BAD_DUE), LEVEL) for q in shares]
-            assert shown == sorted(shown), (n, x)
+            for size in (1.0, 2.7, 7.0):
+                shares = [x / n + (1 - x / n) * i / 300 for i in range(1, 300)]
+                shown = [shown_below(x / size, n / size, q, prior_weight(q, BAD_DUE), LEVEL) for q in shares]
+                assert shown == sorted(shown), (n, x, size)
 
 
-@given(st.integers(0, 3000), st.integers(0, 60), limits, st.floats(0.5, 500))
-def test_the_bound_and_the_question_agree(total: int, bad: int, limit: float, budget: float) -> None:
+@given(st.integers(0, 3000), st.integers(0, 60), limits, st.floats(0.5, 500), st.one_of(st.just(1.0), st.floats(1, 20)))
+def test_the_bound_and_the_question_agree(total: int, bad: int, limit: float, budget: float, size: float) -> None:
     assume(bad <= total)
-    most = most_harm(bad, total, limit, LEVEL)
+    most = most_harm(bad, total, limit, LEVEL, size)
     assume(abs(most - budget) > 0.01)
-    assert harm_within(bad, total, 0, limit, budget, LEVEL) is (most <= budget)
+    assert harm_within(bad, total, 0, limit, budget, LEVEL, size) is (most <= budget)
 
 
 @given(st.integers(0, 100_000), st.integers(0, 2000), limits)
