@@ -34,7 +34,8 @@ async def test_a_good_version_is_promoted_and_no_request_is_lost(space: str, ans
             *("wait", "llmdep", NAME, "-n", space, "--for=condition=RolloutComplete", "--timeout=120s"),
             timeout=130,
         )
-        assert scene.stable() == "v2"
+        # The scene hears of a new status by its own way, which may be a moment longer than that of kubectl.
+        await live.until("v2 is stable", lambda: scene.stable() == "v2", 10, 0.2)
         await live.until("v2 alone", lambda: scene.alone("v2"), 60, 1)
     assert scene.steps("v2") == [20, 50, 100]
     assert scene.lost() == []
