@@ -109,7 +109,9 @@ def step_gate(
     # The first readings are still to come; that there are none any more is told at once.
     silent = judgement is not None and judgement.no_data and not judgement.fell_silent and now < ready_at
     if ramp is not None and ramp.spent_out:
-        return Gate(False, BUDGET_SPENT, f"{name} holds: {_spent_words(ramp)}", hold=True, inconclusive=True)
+        # Not knowing better is a reason to wait; only bad answers are one to end a rollout.
+        bad = any(c.counter.bad for c in ramp.counted)
+        return Gate(False, BUDGET_SPENT, f"{name} holds: {_spent_words(ramp)}", hold=True, inconclusive=bad)
     if judgement is not None and judgement.hold and not silent:
         return _late(step, since, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True))
     if now < ready_at:

@@ -177,6 +177,9 @@ def test_a_spent_budget_is_inconclusive_at_once_whatever_else_is_waited_for() ->
             spent.message
         )
         assert "maxHarmedRequests is 20: raise that, wait for better evidence, or abort" in spent.message
+    good = replace(COUNTED, counter=Counter(COUNTED.counter.total, 0))
+    unknown = on_the_ramp(8, replace(ramp(0, spent_out=True), counted=(good,)))
+    assert (unknown.reason, unknown.hold, unknown.inconclusive) == ("BudgetSpent", True, False)  # no answer was bad
     held = on_the_ramp(8, ramp(0, spent_out=True), said=HELD)
     assert held.reason == "BudgetSpent"  # what holds in the meantime ends nothing
 
