@@ -179,7 +179,8 @@ class Ramp:
         return int(np.flatnonzero(self.rise[:-1] * (1 - LIMIT) <= self.budget).max(initial=-1))
 
     def spent(self, at: Ints, known: Evidence) -> Bools:
-        out = known.total * (1 - LIMIT) > self.budget / 2
+        # As in the gate of a step: before the first bad answer a spent budget only waits.
+        out = (known.bad > 0) & (known.total * (1 - LIMIT) > self.budget / 2)
         some = np.flatnonzero(out)
         out[some] = ~known.of(some).fits(0.0, self.budget / 2)
         some = np.flatnonzero(out)
