@@ -27,21 +27,22 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from benchmarks.decisions.bets import Bets
+from benchmarks.written import Goal, between, merged, results
 from numpy.typing import NDArray
 from scipy.special import betainc, betaln
 
 from solera.api.defaults import MIN_DURATION, MIN_REQUESTS, STEP_WEIGHTS
-from solera.plan.intervals import EVIDENCE_INTERVAL
+from solera.plan.intervals import EVIDENCE_INTERVAL, rollback_level
 from solera.plan.ramp import BURST, READ_EVERY, RUNG_DURATION, SETTLE, to_come
 from solera.plan.rungs import RUNGS
-from solera.plan.showing import BAD_TO_FAIL, BAD_TO_PASS, BURST_ALLOWANCE
+from solera.plan.showing import ALLOWED, BAD_TO_FAIL, BAD_TO_PASS, BURST_ALLOWANCE
 from solera.stats.dispersion import ASSUMED_SIZE, ASSUMED_WORTH
 from solera.stats.harm import BAD_DUE
-from solera.stats.interval_bets import AT_ONCE, ODDS_RATIOS, WEIGHTS
 from solera.stats.share import prior_weight
 
 LIMIT, RISK = 0.01, 0.05
-LEVEL, ALLOWED = -math.log(RISK), math.log(BURST_ALLOWANCE)
+LEVEL = rollback_level(RISK, 1)
 SHARES = (0.005, 0.0075, 0.01, 0.0125, 0.015, 0.02, 0.03, 0.05, 0.5, 1.0)
 GOOD = (0.001, 0.0025, 0.005)
 IN_BURSTS, BURST_OF = (0.0125, 0.015, 0.02, 0.03, 0.05), 7
@@ -77,38 +78,31 @@ def wealth_below(bad: Floats, total: Floats, share: Floats | float, weight: Floa
 
 @dataclass
 class Evidence:
-    """What was counted of the candidates, shape (lives,): with the spread of bad events, and the bets that they are too many, shape (lives, alternatives)."""
+    """What was counted of the candidates, shape (lives,): with the spread of bad events, and the bets that they are too many."""
 
     total: Floats
     bad: Floats
     pairs: Floats
     squares: Floats
-    running: Floats
-    waiting: Floats
-    due: Floats
+    bets: Bets
 
     @classmethod
     def none(cls, lives: int) -> Evidence:
         zero = np.zeros(lives)
-        return cls(zero, zero, zero, zero, np.zeros((lives, len(ODDS_RATIOS))), np.ones(lives), zero)
+        return cls(zero, zero, zero, zero, Bets.none(lives))
 
     def of(self, lives: Ints | Bools) -> Evidence:
-        return Evidence(*(part[lives] for part in vars(self).values()))
+        counts = (self.total, self.bad, self.pairs, self.squares)
+        return Evidence(*(part[lives] for part in counts), self.bets.of(lives))
 
     def after(self, total: Floats, bad: Floats) -> Evidence:
         """With one more interval (solera.stats.dispersion, solera.stats.interval_bets)."""
-        left = np.where(total > 0, (1 - AT_ONCE) / (1 + np.log1p(self.due)), self.waiting)
-        stake = -np.expm1(-total[:, None] * np.log1p(LIMIT * (np.array(ODDS_RATIOS) - 1)))
-        times = np.divide(bad, total * LIMIT, out=np.ones_like(bad), where=total > 0)
-        running = (self.running + (self.waiting - left)[:, None]) * (1 - stake + stake * times[:, None])
         return Evidence(
             self.total + total,
             self.bad + bad,
             self.pairs + bad * (bad - 1),
             self.squares + total * total,
-            running,
-            left,
-            self.due + total * LIMIT,
+            self.bets.after(total, bad, LIMIT, LEVEL),
         )
 
     @property
@@ -122,7 +116,7 @@ class Evidence:
 
     @property
     def failed(self) -> Bools:
-        return np.log(self.running @ np.array(WEIGHTS) + self.waiting) >= LEVEL
+        return self.bets.broken(LEVEL)
 
     @property
     def suspect(self) -> Bools:
@@ -324,10 +318,19 @@ def figures(cells: Sequence[Cell]) -> dict[str, float]:
 
 
 GOALS = {
-    "ramp.inside_budget": (">=", 1 - RISK, "share of lives"),
-    "ramp.inside_budget_in_bursts": (">=", 1 - BURST_ALLOWANCE * RISK, "share of lives"),
-    "ramp.time_to_100": ("<=", 1.0, "ratio ramp : steps"),
+    "ramp.inside_budget": ("lives within their budget", "share of lives", 1 - RISK),
+    "ramp.inside_budget_in_bursts": (
+        "… where bad answers come in bursts",
+        "share of lives",
+        1 - BURST_ALLOWANCE * RISK,
+    ),
+    "ramp.time_to_100": ("time to 100%", "ratio ramp : steps", 1.0),
 }
+"""What, unit and bound: at least, but for times."""
+
+
+def goals(found: dict[str, float]) -> list[Goal]:
+    return [Goal(name, what, found[name], unit, bound, least=bound < 1) for name, (what, unit, bound) in GOALS.items()]
 
 
 def worst(inside: dict[float, float]) -> str:
@@ -361,28 +364,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for budget in BUDGETS:
             cells.append(measure(per_minute, budget, wanted.lives))
             print(rows(cells[-1:])[-1], flush=True)
-    found = figures(cells)
-    results = {}
-    for name, value in found.items():
-        sign, goal, unit = GOALS[name]
-        holds = value >= goal if sign == ">=" else value <= goal
-        print(f"{'✓' if holds else '✗'} {name} {value:.4g} {unit} (goal: {sign} {goal:g})")
-        date = datetime.now(UTC).date().isoformat()
-        results[name] = {
-            "value": round(value, 4),
-            "unit": unit,
-            "goal": f"{sign} {goal:g}",
-            "holds": bool(holds),
-            "command": "python -m benchmarks.ramp",
-            "date": date,
-        }
+    judged = goals(figures(cells))
+    for goal in judged:
+        print(f"{'✓' if goal.holds else '✗'} {goal.name} {goal.value:.4g} {goal.unit} (goal: {goal.text})")
     if wanted.write:
         known = json.loads(RESULTS.read_text())
-        merged = {name: one for name, one in known.items() if not name.startswith("ramp.")} | results
-        RESULTS.write_text(json.dumps(dict(sorted(merged.items())), indent=2, ensure_ascii=False) + "\n")
-        text = DOCUMENT.read_text()
-        before, after = text.split(BEGIN)[0], text.split(END)[1]
-        DOCUMENT.write_text("\n".join([before + BEGIN, "", *rows(cells), "", END + after]))
+        new = results(judged, "python -m benchmarks.ramp", datetime.now(UTC).date().isoformat())
+        RESULTS.write_text(json.dumps(merged(known, new, "ramp."), indent=2, ensure_ascii=False) + "\n")
+        DOCUMENT.write_text(between(DOCUMENT.read_text(), BEGIN, END, "\n".join(rows(cells))))
     return 0
 
 

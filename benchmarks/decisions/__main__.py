@@ -15,7 +15,6 @@ import io
 import json
 import os
 import platform
-import re
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -24,7 +23,7 @@ from typing import Any
 
 from benchmarks.decisions import cells, report
 from benchmarks.judges.lives import Outcome
-from benchmarks.peer.report import merged
+from benchmarks.written import between, merged, results
 
 from solera.plan.evidence import count_slice, new_ledger
 from solera.plan.ledger import Counter, Slice
@@ -78,13 +77,6 @@ def machine() -> str:
     return f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
-def placed(document: str, text: str) -> str:
-    pattern = re.compile(rf"{re.escape(report.BEGIN)}\n.*?{re.escape(report.END)}", re.DOTALL)
-    if pattern.search(document):
-        return pattern.sub(lambda _: text, document, count=1)
-    return f"{document.rstrip()}\n\n## Verdicts beside those of others\n\n{text}\n"
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.decisions", description=__doc__.splitlines()[0])
     parser.add_argument("--lives", type=int, default=10_000)
@@ -113,19 +105,9 @@ def main() -> int:
         (ROOT / TABLE).write_text(text.getvalue())
         where = machine()
         section = report.section(rows, judged, options.lives, options.seed, COMMAND, where)
-        DOCUMENT.write_text(placed(DOCUMENT.read_text(), section))
+        DOCUMENT.write_text(between(DOCUMENT.read_text(), report.BEGIN, report.END, section))
         known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        new = {
-            goal.name: {
-                "value": round(goal.value, 4),
-                "unit": goal.unit,
-                "goal": f"{'>=' if goal.least else '<='} {goal.bound:.3g}",
-                "holds": goal.holds,
-                "command": COMMAND,
-                "date": where[:10],
-            }
-            for goal, _ in judged
-        }
+        new = results((goal for goal, _ in judged), COMMAND, where[:10])
         RESULTS.write_text(json.dumps(merged(known, new, "decisions."), indent=2, ensure_ascii=False) + "\n")
     for goal, at in judged:
         print(f"{'ok  ' if goal.holds else 'MISS'} {goal.name:<45} {goal.value:10.4g} {goal.text:<10} {at}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,6 +12,8 @@ from benchmarks.decisions.worlds import Scenario, burst_size, draw
 from benchmarks.judges import argo, flagger, kayenta
 from benchmarks.judges.lives import Lives, Outcome, recorded_traffic
 from scipy.stats import binom
+
+from solera.stats.share import divergence
 
 LIMIT, STABLE = 0.01, 0.003
 RISK, BURSTY_RISK = 0.05, 0.10
@@ -177,8 +178,4 @@ def least_harm(cell: Cell, caught: float) -> float:
     if caught <= risk:
         return 0.0
 
-    def kl(one: float, other: float) -> float:
-        rest = (1 - one) * math.log((1 - one) / (1 - other)) if one < 1 else 0.0
-        return one * math.log(one / other) + rest
-
-    return size * share * kl(caught, risk) / kl(share, LIMIT)
+    return size * share * divergence(caught, risk) / divergence(share, LIMIT)

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from benchmarks.decisions.bets import Bets
 from benchmarks.decisions.worlds import World
 from benchmarks.judges.lives import Lives, Outcome
 from numpy.typing import NDArray
 from scipy.special import betainc, betaln
 
+from solera.plan.intervals import rollback_level
 from solera.plan.showing import (
+    ALLOWED,
     BAD_TO_FAIL,
     BAD_TO_PASS,
-    BURST_ALLOWANCE,
+    CLEARER,
     CLEARLY_WORSE,
     LEAST_DUE,
     LEAST_SHARE,
@@ -26,13 +29,10 @@ from solera.plan.showing import (
 )
 from solera.stats.dispersion import ASSUMED_SIZE, ASSUMED_WORTH
 from solera.stats.failure_share import RATIOS
-from solera.stats.interval_bets import AT_ONCE, ODDS_RATIOS, WEIGHTS
 from solera.stats.share import prior_weight
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-
-CLEARER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,13 @@ class Rules:
     false_promotion: float = 0.05
 
     @property
+    def risk(self) -> float:
+        """Of one of the tests that can roll back."""
+        return self.false_rollback / (1 if self.max_ratio is None else 2)
+
+    @property
     def to_fail(self) -> float:
-        return math.log((1 if self.max_ratio is None else 2) / self.false_rollback)
+        return rollback_level(self.risk, 1)
 
     @property
     def to_pass(self) -> float:
@@ -71,9 +76,9 @@ class Judged:
         self._served, self._failed = n.cumsum(1), x.cumsum(1)
         size = _burst_size(n, x)
         under = _under(self._served, self._failed, rules.limit, rules.to_pass)
-        allowed = rules.to_pass - math.log(BURST_ALLOWANCE)
+        allowed = rules.to_pass - ALLOWED
         under &= _under(self._served / size, self._failed / size, rules.limit, allowed)
-        broken = _bets(n, x, rules.limit) >= rules.to_fail
+        broken = _broken(n, x, rules.limit, rules.to_fail)
         # The comparisons to stable are only asked where the limit is broken, or where they decide.
         some = slice(None) if rules.max_ratio is not None else broken.any(1)
         worse, unclear = np.zeros(n.shape, dtype=bool), np.zeros(n.shape, dtype=bool)
@@ -104,24 +109,14 @@ class Judged:
         return Lives(decided, end, served, failed)
 
 
-def _bets(n: Floats, x: Floats, limit: float) -> Floats:
-    """Log e-value of "the share is above the limit" after every interval (solera.stats.interval_bets)."""
-    odds = np.array(ODDS_RATIOS)
-    stake_rate = np.log1p(limit * (odds - 1))
-    running = np.zeros((len(n), len(odds)))
-    waiting, due = np.ones(len(n)), np.zeros(len(n))
-    out = np.empty(n.shape)
+def _broken(n: Floats, x: Floats, limit: float, level: float) -> Bools:
+    """Whether the share is shown to be above the limit, after every interval."""
+    bets = Bets.none(len(n))
+    out = np.empty(n.shape, dtype=bool)
     for at in range(n.shape[1]):
-        total = n[:, at]
-        there = total > 0
-        left = np.where(there, (1 - AT_ONCE) / (1 + np.log1p(due)), waiting)
-        stake = -np.expm1(-total[:, None] * stake_rate)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            factor = np.where(there[:, None], 1 - stake + stake * (x[:, at] / (total * limit))[:, None], 1.0)
-        running = (running + (waiting - left)[:, None]) * factor
-        waiting, due = left, due + total * limit
-        out[:, at] = running @ np.array(WEIGHTS) + waiting
-    return np.log(out)
+        bets = bets.after(n[:, at], x[:, at], limit, level)
+        out[:, at] = bets.broken(level)
+    return out
 
 
 def _burst_size(n: Floats, x: Floats) -> Floats:
@@ -166,7 +161,7 @@ def _log_wealth(bad: Floats, good: Floats, limit: float, weight: float) -> Float
 def _worse(n: Floats, x: Floats, s: Floats, f: Floats, ratio: float, level: float, size: Floats) -> Bools:
     """Whether the candidate is shown to fail more than ``ratio`` times as often as stable (solera.stats.failure_share)."""
     logs = _log_wealth_above(n, x, s, f, ratio)
-    return (_log_mean(logs) >= level) & (_log_mean(logs / size) >= level - math.log(BURST_ALLOWANCE))
+    return (_log_mean(logs) >= level) & (_log_mean(logs / size) >= level - ALLOWED)
 
 
 def _not_worse(n: Floats, x: Floats, s: Floats, f: Floats, rules: Rules) -> Bools:

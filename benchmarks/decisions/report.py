@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 from benchmarks.decisions.cells import BURSTY_RISK, LIMIT, LOOKS, RISK, Cell, Result, fixed_size
 from benchmarks.peer.report import markdown
-from benchmarks.scale.report import Goal
+from benchmarks.written import Goal
 
 BEGIN, END = "<!-- decisions:begin (written by `make bench-decisions`) -->", "<!-- decisions:end -->"
 OURS = tuple(f"solera/{looks}" for looks in LOOKS)
@@ -149,14 +149,10 @@ def section(
         for goal, at in found
     ]
     goals_ = markdown(("figure", "what", "value", "goal", "holds", "worst in"), judged)
-    return f"""{BEGIN}
-
-`{command}`, {where}: {len(rows)} worlds, {lives:,} lives in each, seed {seed}; every cell and judge: [table.csv](../benchmarks/decisions/table.csv).
+    return f"""`{command}`, {where}: {len(rows)} worlds, {lives:,} lives in each, seed {seed}; every cell and judge: [table.csv](../benchmarks/decisions/table.csv).
 
 {goals_}
 
 {summary(rows)}
 
-{harm(rows)}
-
-{END}"""
+{harm(rows)}"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,12 +63,6 @@ def results(ours: Side, theirs: Side, command: str, date: str) -> dict[str, dict
         }
         for goal in goals(ours, theirs)
     }
-
-
-def merged(known: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "peer.") -> dict[str, Any]:
-    """``known`` with its names under ``prefix`` replaced by ``new``; the others stay as they are, all in order."""
-    kept = {name: value for name, value in known.items() if not name.startswith(prefix)}
-    return dict(sorted({**kept, **new}.items()))
 
 
 Show = Callable[[Side], str]

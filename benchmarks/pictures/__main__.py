@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.pictures.costs import paste, tables
+from benchmarks.pictures.costs import BEGIN, END, tables
 from benchmarks.pictures.drawing import draw
 from benchmarks.pictures.scenes import SCENES
+from benchmarks.written import between
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -25,7 +26,7 @@ def main() -> None:
         page = DOCS / "verdicts.md"
         text = page.read_text()
         for name, table in tables().items():
-            text = paste(text, name, table)
+            text = between(text, BEGIN.format(name), END.format(name), table)
         page.write_text(text)
 
 

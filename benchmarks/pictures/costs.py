@@ -127,13 +127,3 @@ def _ratios() -> str:
             yield [f"{allowed:g}", *(cell(count, TYPICAL_RATE) for count in found)]
 
     return table(["`maxRatio`", *(f"{true:g} times as bad as stable" for true in TRUE_RATIOS)], rows())
-
-
-def paste(page: str, name: str, text: str) -> str:
-    """The page with ``text`` between the markers of ``name``, which must be there."""
-    begin, end = BEGIN.format(name), END.format(name)
-    before, found, rest = page.partition(begin)
-    _, ended, after = rest.partition(end)
-    if not (found and ended):
-        raise SystemExit(f"docs/verdicts.md has no {begin} … {end}")
-    return f"{before}{begin}\n\n{text}\n\n{end}{after}"

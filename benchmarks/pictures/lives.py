@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from solera.plan.evidence import new_ledger
 from solera.plan.ledger import Counter, Slice
 from solera.plan.slices import count_slice
-from solera.plan.verdict import GuardrailSpec, GuardrailVerdict, judge
+from solera.plan.verdict import GuardrailSpec, GuardrailVerdict, judge, number_of_tests
 
 SECONDS = 5
 """Between two looks: the shortest interval of evidence."""
@@ -76,6 +76,7 @@ def looks(
     """One look after the other, without end. ``seed`` gives the same life on every machine; ``intervals`` are only needed for a picture."""
     rng = random.Random(seed)
     limits = {} if spec.limit is None else {spec.name: spec.limit}
+    risk = false_rollback / number_of_tests([spec])
     ledger, second, stable = new_ledger("r1", STABLE, CANDIDATE, BEGAN), 0, Counter(0, 0)
     while True:
         second += SECONDS
@@ -90,7 +91,7 @@ def looks(
             0,
             {series: counter for series, counter in counts.items() if counter.total},
         )
-        ledger = count_slice(ledger, part, limits)
+        ledger = count_slice(ledger, part, limits, risk)
         verdict = judge(
             [spec], ledger, false_rollback=false_rollback, false_promotion=false_promotion, intervals=intervals
         )

@@ -111,7 +111,7 @@ SCENES = (
         "A bad release fails",
         "2.5% of its requests fail, the limit is 1%; 500 requests a minute to it, one look every 5 s",
         World(500, 0.025, 1500, 0.003),
-        "bad 8",
+        "bad 11",
         FAIL,
         0,
         0.1,

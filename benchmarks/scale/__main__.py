@@ -25,9 +25,9 @@ os.environ["SOLERA_LAB_NETNS"] = os.environ.get("SOLERA_BENCH_NETNS", "solera-be
 
 import yaml
 from benchmarks.peer import api, plane
-from benchmarks.peer.report import merged
 from benchmarks.peer.trial import Program
 from benchmarks.scale import figures, report, stages
+from benchmarks.written import merged, results
 from lab import paths
 from lab.shell import LabError, fail, locked, say, write
 
@@ -99,7 +99,7 @@ def keep(runs: list[figures.Run], command: str) -> None:
     text = report.section(runs, command, date, f"{plane.machine()}, Python {sys.version.split()[0]}", plane.versions())
     write(DOCUMENT, report.placed(DOCUMENT.read_text() if DOCUMENT.exists() else "", text))
     known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    new = report.results(runs[-1], command, date)
+    new = results(report.goals(runs[-1]), command, date, digits=3)
     write(RESULTS, json.dumps(merged(known, new, "scale."), indent=2, ensure_ascii=False) + "\n")
     say(f"written: {DOCUMENT.relative_to(paths.PROJECT)}, {RESULTS.relative_to(paths.PROJECT)}")
 

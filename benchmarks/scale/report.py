@@ -4,35 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from benchmarks.peer import manifests
 from benchmarks.peer.report import markdown
 from benchmarks.scale.figures import Asked, Run
+from benchmarks.written import Goal
 
 BEGIN, END = "<!-- scale:begin (written by `make bench`) -->", "<!-- scale:end -->"
 HEADING = "## At scale"
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """A figure and the bound that was set before anything was measured; ``least``: at least so much, otherwise at most."""
-
-    name: str
-    what: str
-    value: float
-    unit: str
-    bound: float
-    least: bool = False
-
-    @property
-    def holds(self) -> bool:
-        return self.value >= self.bound if self.least else self.value <= self.bound
-
-    @property
-    def text(self) -> str:
-        return f"{'>=' if self.least else '<='} {self.bound:g}"
 
 
 def goals(run: Run) -> list[Goal]:
@@ -85,21 +64,6 @@ def goals(run: Run) -> list[Goal]:
 def minutes(run: Run) -> int:
     """Evidence that is written because a minute is over, all rollouts together."""
     return run.rollouts * int(run.rollout_seconds // 60)
-
-
-def results(run: Run, command: str, date: str) -> dict[str, dict[str, Any]]:
-    """What goes into benchmarks/results.json."""
-    return {
-        goal.name: {
-            "value": round(goal.value, 3),
-            "unit": goal.unit,
-            "goal": f"{'>=' if goal.least else '<='} {goal.bound:.3g}",
-            "holds": goal.holds,
-            "command": command,
-            "date": date,
-        }
-        for goal in goals(run)
-    }
 
 
 def _per(asked: Asked, count: int) -> str:

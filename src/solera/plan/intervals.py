@@ -5,15 +5,18 @@ An interval ends by the clock alone, never by what happened in it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from solera.api.defaults import RISK
 from solera.api.scalars import parse_percent
 from solera.errors import SoleraError
-from solera.plan.ledger import ALL_REQUESTS, ZERO, Counter, Ledger, Series, Slice, add
+from solera.plan.guardrail import ROLL_BACK
+from solera.plan.ledger import ALL_REQUESTS, ZERO, Counter, Ledger, Series, Slice, together
 from solera.stats.dispersion import Spread
 from solera.stats.interval_bets import Bets
 
@@ -32,31 +35,53 @@ def limits_of(spec: Mapping[str, Any]) -> dict[str, float]:
     return limits
 
 
-def gather(ledger: Ledger, part: Slice, limits: Mapping[str, float]) -> Ledger:
-    """The ledger with ``part`` in its interval; when that is over, with what the interval says. ``limits`` are shares by guardrail."""
+def risk_of(spec: Mapping[str, Any]) -> float:
+    """The risk of one test in a raw spec: ``falseRollback`` over the limits and ratios that can roll back. What cannot be read counts as its default."""
+    rollout = spec.get("rollout")
+    rollout = rollout if isinstance(rollout, Mapping) else {}
+    risk, tests = RISK, 0
+    with suppress(SoleraError, KeyError, TypeError):
+        risk = parse_percent(rollout["risk"]["falseRollback"])
+    with suppress(TypeError, AttributeError):
+        for guardrail in rollout.get("guardrails") or ():
+            if guardrail.get("action", ROLL_BACK) == ROLL_BACK:
+                ratio = (guardrail.get("comparedToStable") or {}).get("maxRatio")
+                tests += (guardrail.get("limit") is not None) + (ratio is not None)
+    return (risk if 0 < risk < 1 else RISK) / max(tests, 1)
+
+
+def rollback_level(risk: float, sources: int) -> float:
+    """The log wealth that shows a candidate to be bad, in one of so many sources, when one test may be wrong in all of them with ``risk``."""
+    return math.log(max(sources, 1) / risk)
+
+
+def gather(ledger: Ledger, part: Slice, limits: Mapping[str, float], risk: float) -> Ledger:
+    """The ledger with ``part`` in its interval; when that is over, with what the interval says. ``limits`` are shares by guardrail, ``risk`` that of one test."""
     since = ledger.gathered_since or part.start
-    gathered = _together(ledger.gathered, part.counts)
+    gathered = together(ledger.gathered, part.counts)
     if part.end - since < EVIDENCE_INTERVAL:
         return replace(ledger, gathered=gathered, gathered_since=since)
     bets = {}
     for source, revision, name in {*ledger.totals, *gathered}:
         if revision == ledger.candidate and name in limits:
             counter = gathered.get((source, revision, name), ZERO)
-            bets[source, name] = bets_on(ledger, source, name, limits[name]).add(counter.bad, counter.total)
+            known = {of for of, arm, guardrail in (*ledger.totals, *gathered) if (arm, guardrail) == (revision, name)}
+            level = rollback_level(risk, len(known))
+            bets[source, name] = bets_on(ledger, source, name, limits[name], level).add(counter.bad, counter.total)
     return replace(
         ledger, gathered={}, gathered_since=None, spreads=_spread(ledger.spreads, gathered), bets=bets or ledger.bets
     )
 
 
-def bets_on(ledger: Ledger, source: str, guardrail: str, limit: float) -> Bets:
-    """The bets on "the candidate's share is above ``limit``", over all intervals that are over.
+def bets_on(ledger: Ledger, source: str, guardrail: str, limit: float, level: float) -> Bets:
+    """The bets on "the candidate's share is above ``limit``", over all intervals that are over, for a test at ``level``.
 
     Those of the ledger when they are on this limit. Otherwise (the limit was edited) they are made anew on the slices that were kept.
     """
     kept = ledger.bets.get((source, guardrail))
     if kept is not None and kept.limit == limit:
-        return kept
-    bets = Bets(limit)
+        return kept.at(level)
+    bets = Bets(limit, level=level)
     for counts in _intervals(ledger):
         counter = counts.get((source, ledger.candidate, guardrail), ZERO)
         bets = bets.add(counter.bad, counter.total)
@@ -84,17 +109,10 @@ def _intervals(ledger: Ledger) -> Iterator[Mapping[Series, Counter]]:
         if end is not None and part.start >= end:
             return
         since = since or part.start
-        gathered = _together(gathered, part.counts)
+        gathered = together(gathered, part.counts)
         if part.end - since >= EVIDENCE_INTERVAL:
             yield gathered
             since, gathered = None, {}
-
-
-def _together(one: Mapping[Series, Counter], other: Mapping[Series, Counter]) -> dict[Series, Counter]:
-    both = dict(one)
-    for series, counter in other.items():
-        both[series] = add(both.get(series, ZERO), counter)
-    return both
 
 
 def _spread(spreads: Mapping[Series, Spread], counts: Mapping[Series, Counter]) -> dict[Series, Spread]:

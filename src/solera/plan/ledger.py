@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import reduce
 
 from solera.stats.dispersion import Spread
 from solera.stats.failure_share import Interval, RatioProfile
@@ -136,6 +137,11 @@ class Pairing:
     waiting: Interval = NOTHING
     waiting_since: datetime | None = None
 
+    @property
+    def whole(self) -> Interval:
+        """What both arms did in the whole rollout, where both had requests in the same spans."""
+        return reduce(join, self.steps.values(), NOTHING)
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:
@@ -229,6 +235,14 @@ def add(one: Counter, other: Counter) -> Counter:
     return Counter(one.total + other.total, one.bad + other.bad)
 
 
+def together(one: Mapping[Series, Counter], other: Mapping[Series, Counter]) -> dict[Series, Counter]:
+    """The counts of both, by series."""
+    both = dict(one)
+    for series, counter in other.items():
+        both[series] = add(both.get(series, ZERO), counter)
+    return both
+
+
 def join(one: Interval, other: Interval) -> Interval:
     """Two spans of time as one."""
     return Interval(
@@ -253,10 +267,7 @@ def _merge_neighbours(slices: Sequence[Slice]) -> Iterable[Slice]:
     waiting: Slice | None = None
     for part in slices:
         if waiting is not None and waiting.step == part.step:
-            counts = dict(waiting.counts)
-            for series, counter in part.counts.items():
-                counts[series] = add(counts.get(series, ZERO), counter)
-            yield replace(waiting, end=part.end, counts=counts)
+            yield replace(waiting, end=part.end, counts=together(waiting.counts, part.counts))
             waiting = None
         else:
             if waiting is not None:

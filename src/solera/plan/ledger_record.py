@@ -8,14 +8,14 @@ a row of ``spreads`` ends with the numbers of a ``Spread``, a row of ``bets`` wi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from solera.errors import SoleraError
 from solera.plan.intervals import regather
-from solera.plan.ledger import Counter, Instance, Ledger, Pairing, Series, Slice, Unobserved
+from solera.plan.ledger import ZERO, Counter, Instance, Ledger, Pairing, Series, Slice, Unobserved
 from solera.stats.dispersion import Spread
 from solera.stats.failure_share import Interval, RatioProfile
 from solera.stats.interval_bets import ODDS_RATIOS, Bets
@@ -40,21 +40,21 @@ def to_record(ledger: Ledger) -> dict[str, Any]:
         "rollout": ledger.rollout_id,
         _STABLE: ledger.stable,
         _CANDIDATE: ledger.candidate,
-        "began": _text(ledger.began),
-        "now": _text(ledger.now),
-        "fromZeroAfter": _text(ledger.from_zero_after),
+        "began": record_time(ledger.began),
+        "now": record_time(ledger.now),
+        "fromZeroAfter": record_time(ledger.from_zero_after),
         "step": ledger.step,
-        "stepSince": None if ledger.step_since is None else _text(ledger.step_since),
+        "stepSince": None if ledger.step_since is None else record_time(ledger.step_since),
         "resets": ledger.resets,
         "refused": dict(sorted(ledger.refused.items())),
         "unobservedTotal": ledger.unobserved_total,
-        "unobserved": [[u.source, role(u.revision), u.instance, _text(u.last_read)] for u in ledger.unobserved],
+        "unobserved": [[u.source, role(u.revision), u.instance, record_time(u.last_read)] for u in ledger.unobserved],
         "totals": [
             {
                 "source": source,
                 "revision": role(revision),
                 "guardrail": name,
-                "readAt": _text(ledger.read_at[source, revision, name]),
+                "readAt": record_time(ledger.read_at[source, revision, name]),
                 "steps": {str(step): [c.total, c.bad] for step, c in sorted(steps.items())},
             }
             for (source, revision, name), steps in sorted(ledger.totals.items())
@@ -65,7 +65,7 @@ def to_record(ledger: Ledger) -> dict[str, Any]:
                 "revision": role(revision),
                 "instance": name,
                 "started": i.started,
-                "at": _text(i.at),
+                "at": record_time(i.at),
                 "counters": {guardrail: [c.total, c.bad] for guardrail, c in sorted(i.counters.items())},
                 "falls": i.falls,
                 "quarantine": i.quarantine,
@@ -82,12 +82,12 @@ def to_record(ledger: Ledger) -> dict[str, Any]:
                 "logLikelihood": list(p.profile.log_likelihood),
                 "steps": {str(step): _pair(pair) for step, pair in sorted(p.steps.items())},
                 "waiting": _pair(p.waiting),
-                "waitingSince": None if p.waiting_since is None else _text(p.waiting_since),
+                "waitingSince": None if p.waiting_since is None else record_time(p.waiting_since),
             }
             for (source, name), p in sorted(ledger.pairings.items())
         ],
         "intervals": {
-            "since": None if ledger.gathered_since is None else _text(ledger.gathered_since),
+            "since": None if ledger.gathered_since is None else record_time(ledger.gathered_since),
             "gathered": [
                 [source, role(revision), name, c.total, c.bad]
                 for (source, revision, name), c in sorted(ledger.gathered.items())
@@ -97,7 +97,7 @@ def to_record(ledger: Ledger) -> dict[str, Any]:
                 for (source, revision, name), s in sorted(ledger.spreads.items())
             ],
             "bets": [
-                [source, name, b.limit, b.waiting, b.due, *b.running]
+                [source, name, b.limit, b.waiting, b.due, b.level, b.shown, *b.running, *b.singly]
                 for (source, name), b in sorted(ledger.bets.items())
             ],
         },
@@ -190,18 +190,22 @@ def _read(record: Mapping[str, Any]) -> Ledger:
     )
 
 
-def _bets(limit: float, waiting: float, due: float, *running: float) -> Bets:
-    if len(running) != len(ODDS_RATIOS) or not all(map(math.isfinite, (*running, due))) or not 0 < waiting <= 1:
-        raise ValueError(f"{[limit, waiting, due, *running]} are no bets")
-    return Bets(limit, running, waiting, due)
+def _bets(limit: float, waiting: float, due: float, level: float, shown: float, *logs: float) -> Bets:
+    kinds = len(ODDS_RATIOS)
+    if len(logs) != 2 * kinds or not all(map(math.isfinite, (*logs, due, level, shown))) or not 0 < waiting <= 1:
+        raise ValueError(f"{[limit, waiting, due, level, shown, *logs]} are no bets")
+    return Bets(limit, logs[:kinds], logs[kinds:], waiting, due, shown, level)
 
 
 def _row(part: Slice, columns: list[Series]) -> list[Any]:
-    row: list[Any] = [_text(part.start), _text(part.end), part.step]
+    return [record_time(part.start), record_time(part.end), part.step, *flat(part.counts, columns)]
+
+
+def flat(counts: Mapping[Series, Counter], columns: Iterable[Series]) -> Iterator[int]:
+    """Total and bad of each series of ``columns``, one after the other; 0 and 0 where there is none."""
     for series in columns:
-        counter = part.counts.get(series)
-        row += [0, 0] if counter is None else [counter.total, counter.bad]
-    return row
+        counter = counts.get(series, ZERO)
+        yield from (counter.total, counter.bad)
 
 
 def _slice(row: list[Any], columns: list[Series]) -> Slice:
@@ -233,7 +237,8 @@ def _count(value: Any) -> int:
     return int(value)
 
 
-def _text(at: datetime) -> str:
+def record_time(at: datetime) -> str:
+    """As RFC 3339 in UTC, with all digits: what is read back is the same moment."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 

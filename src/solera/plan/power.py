@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from solera.plan.evidence import new_ledger
-from solera.plan.intervals import EVIDENCE_INTERVAL
+from solera.plan.intervals import EVIDENCE_INTERVAL, rollback_level
 from solera.plan.ledger import Counter
 from solera.plan.verdict import FAIL, PASS, ROLL_BACK, GuardrailSpec, judge
 from solera.stats.dispersion import Spread
@@ -133,6 +133,7 @@ def verdict_rule(asked: Asked, pace: Pace | None) -> tuple[Region, Region]:
     spec = GuardrailSpec("asked", "ErrorRate", asked.limit, None, None, ratio_requires_pass=False, action=ROLL_BACK)
     empty = new_ledger("asked", _STABLE, _CANDIDATE, _AT)
     series = ("engine", _CANDIDATE, spec.name)
+    level = rollback_level(asked.false_rollback / asked.tests, 1)
 
     @lru_cache(maxsize=1 << 14)
     def verdict(bad: int, total: int) -> str:
@@ -143,7 +144,7 @@ def verdict_rule(asked: Asked, pace: Pace | None) -> tuple[Region, Region]:
             totals={series: {0: Counter(total, bad)}},
             read_at={series: _AT},
             spreads={series: Spread(bad, total, pairs=0, squares=total * each)},
-            bets={(series[0], spec.name): typical_bets(bad, total, asked.limit, each)},
+            bets={(series[0], spec.name): typical_bets(bad, total, asked.limit, each, level)},
         )
         # Divided by the number of tests here, as ``judge`` divides it for guardrails that it sees.
         false_rollback = asked.false_rollback / asked.tests

@@ -30,7 +30,7 @@ from solera.plan.guardrail import ROLL_BACK, GuardrailSpec
 from solera.plan.intervals import EVIDENCE_INTERVAL, spread_of
 from solera.plan.ledger import ALL_REQUESTS, ZERO, Counter, Ledger, Slice
 from solera.plan.rungs import RUNGS
-from solera.plan.showing import BURST_ALLOWANCE
+from solera.plan.showing import ALLOWED
 from solera.plan.verdict import STALE_AFTER
 from solera.stats.dispersion import Spread
 from solera.stats.harm import harm_within, most_harm
@@ -54,7 +54,6 @@ BURST = 2.0
 """So much faster than before requests may come without harm beyond the budget."""
 
 _SPENT = 0.5
-_ALLOWED = math.log(BURST_ALLOWANCE)
 _SHORTEST = 5.0
 
 
@@ -87,7 +86,7 @@ class Counted:
         """Whether the budget holds for what was counted and what comes until it is known."""
         bad, total, more = self.counter.bad, self.counter.total, to_come(rate, weight, self.until_known)
         return harm_within(bad, total, more, self.limit, budget, log_level) and harm_within(
-            bad, total, more, self.limit, budget, log_level - _ALLOWED, self.size
+            bad, total, more, self.limit, budget, log_level - ALLOWED, self.size
         )
 
     def cost(self, rate: float, weight: int) -> float:
@@ -252,7 +251,7 @@ def _counts(spec: GuardrailSpec, counter: Counter, spread: Spread, every: float,
     # A hundredth more or less is nothing, and lets the cache of what was sought serve many looks.
     bad, total, size = counter.bad, counter.total, round(spread.burst_size, 2)
     spent = most_harm(bad, total, spec.limit, log_level)
-    spent = max(spent, most_harm(bad, total, spec.limit, log_level - _ALLOWED, size))
+    spent = max(spent, most_harm(bad, total, spec.limit, log_level - ALLOWED, size))
     return Counted(spec, spec.limit, counter, size, spent, until_known)
 
 

@@ -9,7 +9,7 @@ import re
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from solera.api.defaults import ResolvedRollout, resolve_rollout
@@ -19,6 +19,7 @@ from solera.api.recording import KIND, spelled_out
 from solera.api.scalars import format_duration, format_time, parse_percent
 from solera.errors import SoleraError
 from solera.plan.ledger import Counter, Ledger, Series
+from solera.plan.ledger_record import flat, record_time
 from solera.plan.memory import BEGINS, ENDS, Memory, from_status
 from solera.plan.situation import AT_ONCE
 
@@ -53,8 +54,8 @@ def recorded(obj: LLMDeployment, status: Mapping[str, Any], ledger: Ledger) -> d
             "id": ledger.rollout_id,
             "stable": _side(obj.metadata.name, ledger.stable),
             "candidate": _side(obj.metadata.name, ledger.candidate),
-            "began": _text(ledger.began),
-            "until": _text(ledger.now),
+            "began": record_time(ledger.began),
+            "until": record_time(ledger.now),
             "result": ends[-1] if ends else IN_PROGRESS if running else "Ended",
         },
         "settings": spelled_out(settings),
@@ -71,10 +72,10 @@ def recorded(obj: LLMDeployment, status: Mapping[str, Any], ledger: Ledger) -> d
                 for source, revision, name in (of,)
             ],
             "intervals": [
-                [_text(part.start), _text(part.end), part.step + 1, *_numbers(part.counts, columns)]
+                [record_time(part.start), record_time(part.end), part.step + 1, *flat(part.counts, columns)]
                 for part in ledger.ring
             ],
-            "lost": [[step + 1, *_numbers(counts, columns)] for step, counts in sorted(lost(ledger).items())],
+            "lost": [[step + 1, *flat(counts, columns)] for step, counts in sorted(lost(ledger).items())],
         },
         "notes": [*_notes(ledger, running=running), *_changed(obj, status, settings, ledger, ours=ours)],
     }
@@ -186,15 +187,5 @@ def _side(owner: str, revision: str) -> dict[str, str]:
     return {"version": revision.removeprefix(f"{owner}-").rpartition("-")[0] or revision, "revision": revision}
 
 
-def _numbers(counts: Mapping[Series, Counter], columns: Sequence[Series]) -> Iterator[int]:
-    for series in columns:
-        counter = counts.get(series)
-        yield from (0, 0) if counter is None else (counter.total, counter.bad)
-
-
 def _round(span: timedelta) -> str:
     return format_duration(timedelta(seconds=round(span.total_seconds())))
-
-
-def _text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

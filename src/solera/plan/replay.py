@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from solera.api.defaults import ResolvedRollout, ResolvedStep
 from solera.api.errors import InvalidSpec
@@ -20,7 +20,7 @@ from solera.plan.ledger import Counter, Ledger, Series, Slice
 from solera.plan.recording import Recording
 from solera.plan.situation import absolute_only
 from solera.plan.slices import count_slice
-from solera.plan.verdict import GuardrailSpec, GuardrailVerdict, Judgement, conclude, judge
+from solera.plan.verdict import GuardrailSpec, GuardrailVerdict, Judgement, conclude, judge, number_of_tests
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,8 @@ def comparable(recording: Recording, wanted: ResolvedRollout) -> tuple[ResolvedR
     return wanted, tuple(notes)
 
 
-def _seconds(span: object) -> str:
-    return f"{span.total_seconds():g}s" if hasattr(span, "total_seconds") else "none"
+def _seconds(span: timedelta | None) -> str:
+    return "none" if span is None else f"{span.total_seconds():g}s"
 
 
 def replay(recording: Recording, settings: ResolvedRollout) -> Replay:
@@ -177,14 +177,15 @@ def _looks(recording: Recording, settings: ResolvedRollout) -> Iterator[tuple[Re
     promoted = next((at for at, event, _ in recording.events if event == "Promoted"), None)
     specs = tuple(guardrail_spec(g) for g in settings.guardrails)
     limits = {spec.name: spec.limit for spec in specs if spec.limit is not None}
+    risk = settings.false_rollback / number_of_tests(specs)
     before: dict[str, str] = {}
     for part in recording.slices:
         # A source that was read and counted nothing holds the rollout, so it matters from when on it was read.
         known: dict[Series, dict[int, Counter]] = {s: {} for s, step in recording.measured.items() if step <= part.step}
         ledger = replace(ledger, totals=known | dict(ledger.totals))
         if part.start > ledger.now:  # looks at which nothing had happened: an interval of evidence ends by the clock
-            ledger = count_slice(ledger, Slice(ledger.now, part.start, part.step, {}), limits)
-        ledger = count_slice(ledger, part, limits)
+            ledger = count_slice(ledger, Slice(ledger.now, part.start, part.step, {}), limits, risk)
+        ledger = count_slice(ledger, part, limits, risk)
         watching = promoted is not None and part.end > promoted
         asked = absolute_only(specs) if watching else specs
         if not asked:

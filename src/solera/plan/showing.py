@@ -1,8 +1,9 @@
 """What the evidence of one source shows about one guardrail: tests and limits, before any verdict is drawn from them.
 
-Two kinds of evidence. For Fail one bet per interval (``solera.stats.interval_bets``), which keeps its risk in bursts of every size. For Pass, and for both
-comparisons to stable, tests for independent events (``solera.stats.share``, ``solera.stats.failure_share``) that must also hold, at BURST_ALLOWANCE times
-the risk, when bad events that come in bursts count for one (``solera.stats.dispersion``).
+Everything that decides is shown twice: by a test for independent events at the declared risk, and at BURST_ALLOWANCE times that risk where bad events come in bursts.
+For Fail both are bets per interval (``solera.stats.interval_bets``), the second kind of which keeps its risk in bursts of every size. For Pass, and for both
+comparisons to stable, the first is a test of all events (``solera.stats.share``, ``solera.stats.failure_share``) and the second the same with bursts counted
+for one (``solera.stats.dispersion``).
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from solera.stats.share import (
 BURST_ALLOWANCE = 2.0
 """Where failures come in bursts, a risk may be so many times what is declared."""
 
+ALLOWED = math.log(BURST_ALLOWANCE)
+"""The same in units of log wealth."""
+
 BAD_TO_PASS = 15.0
 """Bad events due at the limit when the test for Pass is tightest: the median at half the limit is then near its minimum."""
 
@@ -45,7 +49,7 @@ LEAST_DUE = 0.3
 LEAST_SHARE = 0.5
 """Stable can tell: so many bad events were due at the limit, and it had at least half as many requests as the candidate."""
 
-_CLEARER = 2.0
+CLEARER = 2.0
 """A part of the rollout is told instead of the whole when it speaks so much more clearly, in units of log wealth."""
 
 TYPICAL_LIMIT = 0.01
@@ -98,7 +102,11 @@ class Evidence:
 def breaks_limit(of: Evidence) -> bool:
     """Whether the candidate is shown to be above the limit."""
     limit = of.spec.limit
-    return limit is not None and bets_on(of.ledger, of.source, of.spec.name, limit).log_e >= of.levels.rollback
+    if limit is None:
+        return False
+    level = of.levels.rollback
+    bets = bets_on(of.ledger, of.source, of.spec.name, limit, level)
+    return bets.log_e >= level - ALLOWED and bets.log_e_singly >= level
 
 
 def suspect(of: Evidence) -> bool:
@@ -125,7 +133,7 @@ def worse_than_stable(of: Evidence, ratio: float) -> bool:
     profile, level = of.pairing.profile, of.levels.rollback
     if profile.log_e_above(ratio) < level:
         return False
-    return profile.log_e_above(ratio, of.size_of_both) >= level - math.log(BURST_ALLOWANCE)
+    return profile.log_e_above(ratio, of.size_of_both) >= level - ALLOWED
 
 
 def under_limit(of: Evidence) -> bool:
@@ -135,7 +143,7 @@ def under_limit(of: Evidence) -> bool:
     weight = prior_weight(limit, BAD_TO_PASS)
     if not shown_below(whole.bad, whole.total, limit, weight, level):
         return False
-    return shown_below(whole.bad / size, whole.total / size, limit, weight, level - math.log(BURST_ALLOWANCE))
+    return shown_below(whole.bad / size, whole.total / size, limit, weight, level - ALLOWED)
 
 
 def under_ratio(of: Evidence) -> bool:
@@ -144,7 +152,7 @@ def under_ratio(of: Evidence) -> bool:
     assert ratio is not None
     if profile.log_e_below(ratio) < level:
         return False
-    return profile.log_e_below(ratio, of.size_of_both) >= level - math.log(BURST_ALLOWANCE)
+    return profile.log_e_below(ratio, of.size_of_both) >= level - ALLOWED
 
 
 def limits(of: Evidence) -> tuple[float | None, float | None]:
@@ -154,11 +162,11 @@ def limits(of: Evidence) -> tuple[float | None, float | None]:
         return None, None
     near = TYPICAL_LIMIT if of.spec.limit is None else of.spec.limit
     low = lower_limit(whole.bad, whole.total, prior_weight(near, BAD_TO_FAIL), of.levels.rollback)
-    weight, level, allowed = prior_weight(near, BAD_TO_PASS), of.levels.promotion, math.log(BURST_ALLOWANCE)
+    weight, level = prior_weight(near, BAD_TO_PASS), of.levels.promotion
     # The wider of two limits, told without seeking both: the square of its distance grows with the level and the size.
-    if size * (level - allowed) > level:
+    if size * (level - ALLOWED) > level:
         # A hundredth of an event is far below what shows; such steps let the cache of the roots serve many looks.
-        return low, upper_limit(round(whole.bad / size, 2), round(whole.total / size, 2), weight, level - allowed)
+        return low, upper_limit(round(whole.bad / size, 2), round(whole.total / size, 2), weight, level - ALLOWED)
     return low, upper_limit(whole.bad, whole.total, weight, level)
 
 
@@ -179,11 +187,10 @@ def clearest(of: Evidence) -> Since:
     theirs = (of.source, ledger.stable, of.spec.name)
     candidate = stable = ZERO
     whole = of.whole
-    pairs = of.pairing.steps.values()
-    found = Since(None, whole, Counter(sum(p.stable for p in pairs), sum(p.stable_failures for p in pairs)))
-    best = _CLEARER + (_clearness(whole, limit) if whole.total else 0.0)
-    for index in range(len(ledger.ring) - 1, -1, -1):
-        part = ledger.ring[index]
+    pairs = of.pairing.whole
+    found = Since(None, whole, Counter(pairs.stable, pairs.stable_failures))
+    best = CLEARER + (_clearness(whole, limit) if whole.total else 0.0)
+    for part in reversed(ledger.ring):
         if ours not in part.counts:
             continue  # what stable did while the candidate had no requests excuses nothing
         candidate = add(candidate, part.counts[ours])
@@ -198,8 +205,8 @@ def looks_like_stable(of: Evidence, since: Since) -> bool:
 
     It must also have had them while the candidate broke its limit: what stable was before it lost its requests excuses nothing.
     """
-    spans, limit = of.pairing.steps.values(), of.spec.limit
-    both = (sum(s.stable for s in spans), sum(s.candidate for s in spans)), (since.stable.total, since.candidate.total)
+    pairs, limit = of.pairing.whole, of.spec.limit
+    both = (pairs.stable, pairs.candidate), (since.stable.total, since.candidate.total)
     if limit is None or any(stable * limit < LEAST_DUE or stable < LEAST_SHARE * ours for stable, ours in both):
         return False
     return of.pairing.profile.log_e_above(1.0) < math.log(LOOKS_WORSE)

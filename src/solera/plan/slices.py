@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+from solera.api.defaults import RISK
 from solera.plan.intervals import gather
 from solera.plan.ledger import ALL_REQUESTS, NOTHING, ZERO, Ledger, Pairing, Slice, add, coarsen, join
 from solera.stats.failure_share import Interval
@@ -14,25 +15,25 @@ PAIR_WITHIN = timedelta(minutes=2)
 """Requests of one arm wait this long for requests of the other; after that they say nothing about the same span of time."""
 
 
-def count_slice(ledger: Ledger, part: Slice, limits: Mapping[str, float] | None = None) -> Ledger:
+def count_slice(ledger: Ledger, part: Slice, limits: Mapping[str, float] | None = None, risk: float = RISK) -> Ledger:
     """The ledger after one look of which only the counts were kept, as ``absorb`` would leave it had it read every series that it knows.
 
     The slices of one rollout must come in the order of time. A series is known from its first count on, or if ``totals`` has it.
-    ``limits`` are as for ``absorb``.
+    ``limits`` and ``risk`` are as for ``absorb``.
     """
     known = dict.fromkeys((*ledger.totals, *part.counts), part.end)
     totals = {series: {part.step: ZERO, **ledger.totals.get(series, {})} for series in known}
-    return add_slice(replace(ledger, read_at=known, totals=totals), part, limits or {})
+    return add_slice(replace(ledger, read_at=known, totals=totals), part, limits or {}, risk)
 
 
-def add_slice(ledger: Ledger, part: Slice, limits: Mapping[str, float]) -> Ledger:
+def add_slice(ledger: Ledger, part: Slice, limits: Mapping[str, float], risk: float) -> Ledger:
     """The one way by which counts come into a ledger, from readings or from a recording: totals, pairs, intervals and the ring."""
     totals = dict(ledger.totals)
     for series, more in part.counts.items():
         steps = totals.get(series, {})
         totals[series] = {**steps, part.step: add(steps.get(part.step, ZERO), more)}
     return replace(
-        gather(ledger, part, limits),
+        gather(ledger, part, limits, risk),
         now=part.end,
         step=part.step,
         step_since=ledger.step_since if part.step == ledger.step else part.end,

@@ -34,6 +34,7 @@ from solera.plan.guardrail import (
     GuardrailVerdict,
     Judgement,
 )
+from solera.plan.intervals import rollback_level
 from solera.plan.ledger import Ledger
 from solera.plan.showing import (
     Evidence,
@@ -104,7 +105,7 @@ def judge(
     verdicts = []
     for spec in specs:
         sources = ledger.sources(ledger.candidate, spec.name)
-        levels = Levels(math.log(tests * max(len(sources), 1) / false_rollback), -math.log(false_promotion))
+        levels = Levels(rollback_level(false_rollback / tests, len(sources)), -math.log(false_promotion))
         found = [
             _in_source(Evidence(spec, ledger, s, levels), why.get(s), intervals=intervals) for s in sources or ("",)
         ]
@@ -122,11 +123,9 @@ def conclude(verdicts: Sequence[GuardrailVerdict], specs: Sequence[GuardrailSpec
         kind = verdict.verdict if verdict else NO_DATA
         if kind == FAIL and spec.action == ROLL_BACK:
             failed.append(line)
-        elif kind in (FAIL, SHARED_INCIDENT):
-            held.append(line)
         elif kind == NO_DATA:
             silent.append(line)
-        elif kind == CONTINUE and verdict is not None and verdict.suspected:
+        elif kind in (FAIL, SHARED_INCIDENT) or (verdict is not None and verdict.suspected):
             held.append(line)
         elif kind != PASS:
             open_.append(line)
@@ -157,9 +156,10 @@ def _in_source(of: Evidence, blind: str | None, *, intervals: bool) -> Guardrail
         else:
             over = f"{text.counts(since.candidate)} since {format_time(since.at)}{text.still_running(of)}"
         over += f": over the limit of {text.share(spec.limit)}"
-        if looks_like_stable(of, since) and since.stable.bad <= since.stable.total * spec.limit:
+        alike = looks_like_stable(of, since)
+        if alike and since.stable.bad <= since.stable.total * spec.limit:
             verdict, suspected, reason = CONTINUE, True, f"{over}, but not yet shown to be worse than stable"
-        elif looks_like_stable(of, since) or shared(of, since):
+        elif alike or shared(of, since):
             verdict = SHARED_INCIDENT
             reason = f"{over}, but stable breaks it too in the same intervals: {text.counts(since.stable)}"
         else:
@@ -172,9 +172,8 @@ def _in_source(of: Evidence, blind: str | None, *, intervals: bool) -> Guardrail
         verdict = CONTINUE if open_ else PASS
         if low is not None and high is not None:
             if spec.limit is not None and not spec.ratio_requires_pass:
-                high = (
-                    max(high, spec.limit) if open_ else min(high, spec.limit)
-                )  # as the test says, not its approximation
+                # As the test says, which the interval only approximates.
+                high = max(high, spec.limit) if open_ else min(high, spec.limit)
             counts += (
                 f", between {text.share(low)} and {text.share(high)}" if open_ else f", at most {text.share(high)}"
             )

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from solera.plan.ledger import Counter, Ledger, Pairing, Slice
 from solera.plan.overdue import overdue
-from solera.plan.showing import BURST_ALLOWANCE, Evidence
+from solera.plan.showing import ALLOWED, Evidence
 from solera.stats.share import divergence
 
 _RECENT = 20
@@ -37,9 +37,8 @@ def still_running(of: Evidence) -> str:
 
 def against_stable(pairing: Pairing) -> str:
     """How many times as often as stable the candidate fails, where both had requests in the same intervals."""
-    spans = pairing.steps.values()
-    candidate = Counter(sum(s.candidate for s in spans), sum(s.candidate_failures for s in spans))
-    stable = Counter(sum(s.stable for s in spans), sum(s.stable_failures for s in spans))
+    both = pairing.whole
+    candidate, stable = Counter(both.candidate, both.candidate_failures), Counter(both.stable, both.stable_failures)
     if not (candidate.total and stable.bad):
         return f"against {counts(stable)} of stable in the same intervals"
     ratio = candidate.bad / candidate.total / (stable.bad / stable.total)
@@ -93,7 +92,7 @@ def forecast(of: Evidence) -> str | None:
         due = 0.5 * math.log1p(needed * limit)
         if passing:
             size = of.spread.burst_size_after(max(needed / whole.total, 1.0))
-            allowed = of.levels.promotion - math.log(BURST_ALLOWANCE)
+            allowed = of.levels.promotion - ALLOWED
             needed = max(of.levels.promotion + due, size * (allowed + due)) / gain
         else:
             needed = (of.levels.rollback + due) / gain

@@ -6,7 +6,8 @@ intervals of n each, an interval has k of them with the hypergeometric chance h(
     Σ_k h(k)·ln(1 - s + s·k/(n·p))        s its stake, p the limit
 
 in each interval since it was bet on. That mean is exact; the wealth itself varies around it, and what begins to be bet on later may be lucky. Both are left out, so the
-wealth is told too low, by less than half a unit: a test reaches its level in up to a fifth fewer events than this tells.
+wealth is told too low, by less than half a unit: a test reaches its level in up to a fifth fewer events than this tells. The wealth singly gains the log
+likelihood ratio of the interval, whose mean is exact too. What it has gained by giving away is taken to be GIVEN_AWAY when it nears its level.
 
 Units: counts of events, shares in (0, 1), natural logarithms.
 """
@@ -15,10 +16,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 from solera.stats.arguments import count, open_interval
-from solera.stats.interval_bets import ODDS_RATIOS, Bets, not_begun, stake
+from solera.stats.interval_bets import ODDS_RATIOS, USUAL_LEVEL, Bets, log_no_bad, not_begun, stake
+
+GIVEN_AWAY = 0.15
+"""Units of log wealth: a little less than is gained on average at a limit of 20%, before the level is reached. At 1% it is 0.35, so there events are told too many."""
 
 _NEGLIGIBLE = 1e-15
 _PARTS = 8
@@ -26,8 +31,8 @@ _PARTS = 8
 
 
 @lru_cache(maxsize=4096)
-def typical_bets(bad: int, total: int, limit: float, each: int) -> Bets:
-    """The bets after ``total`` events with ``bad`` among them, which came in intervals of ``each``; an interval that is not over says nothing.
+def typical_bets(bad: int, total: int, limit: float, each: int, level: float = USUAL_LEVEL) -> Bets:
+    """The bets, for a test at ``level``, after ``total`` events with ``bad`` among them, which came in intervals of ``each``; an interval that is not over says nothing.
 
     Raises:
         ArgumentError: counts that are not whole, negative, or more bad than total; ``each`` below 1; a limit that is no share.
@@ -38,16 +43,27 @@ def typical_bets(bad: int, total: int, limit: float, each: int) -> Bets:
     open_interval("limit", limit)
     intervals = total // each
     if not intervals:
-        return Bets(limit)
+        return Bets(limit, level=level)
     chances = tuple(_hypergeometric(bad, total, each))
-    running = []
+    running, singly = [], []
     for odds_ratio in ODDS_RATIOS:
         part = stake(odds_ratio, limit, each)
         gain = math.fsum(chance * math.log(max(1 - part + part * k / (each * limit), 5e-324)) for k, chance in chances)
-        logs = [math.log(money) + (intervals - began) * gain for money, began in _begun(intervals, each * limit)]
-        top = max(logs)
-        running.append(top + math.log(math.fsum(math.exp(value - top) for value in logs)))
-    return Bets(limit, tuple(running), _waiting(intervals - 1, each * limit), intervals * each * limit)
+        running.append(_grown(gain, intervals, each * limit))
+        singly.append(
+            _grown(
+                log_no_bad(odds_ratio, limit, each) + bad / total * each * math.log(odds_ratio), intervals, each * limit
+            )
+        )
+    waiting = _waiting(intervals - 1, each * limit)
+    bets = Bets(limit, tuple(running), tuple(singly), waiting, intervals * each * limit, -math.inf, level)
+    return replace(bets, shown=min(level, bets.log_e_singly + GIVEN_AWAY))
+
+
+def _grown(gain: float, intervals: int, due: float) -> float:
+    logs = [money + lasted * gain for money, lasted in _begun(intervals, due)]
+    top = max(logs)
+    return top + math.log(sum([math.exp(value - top) for value in logs]))
 
 
 def _waiting(index: int, due: float) -> float:
@@ -57,13 +73,13 @@ def _waiting(index: int, due: float) -> float:
 
 @lru_cache(maxsize=512)
 def _begun(intervals: int, due: float) -> tuple[tuple[float, float], ...]:
-    """How much money was bet first in which interval; neighbours are taken together."""
+    """The log of the money that was bet together, and for how many intervals; neighbours are taken together."""
     found, first = [], 0
     while first < intervals:
         following = min(intervals, first + max(1, first // _PARTS))
         money = _waiting(first - 1, due) - _waiting(following - 1, due)
         if money > 0:
-            found.append((money, (first + following - 1) / 2))
+            found.append((math.log(money), intervals - (first + following - 1) / 2))
         first = following
     return tuple(found)
 

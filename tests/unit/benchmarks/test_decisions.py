@@ -32,7 +32,7 @@ def really(world: World, life: int, rules: ours.Rules, looks: int) -> tuple[int,
         }
         counts = {series: counter for series, counter in counts.items() if counter.total}
         part = Slice(T0 + timedelta(seconds=start), T0 + timedelta(seconds=float(end)), 0, counts)
-        ledger, start = count_slice(ledger, part, limits), float(end)
+        ledger, start = count_slice(ledger, part, limits, rules.risk), float(end)
         if at in asked:
             found = judge(
                 [spec],

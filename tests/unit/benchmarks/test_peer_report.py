@@ -72,14 +72,6 @@ def test_results_say_what_was_measured_how_and_when() -> None:
     assert all(name.startswith("peer.") for name in found)
 
 
-def test_merging_replaces_our_names_and_no_other() -> None:
-    known = {"solera.reconcile_p99": {"value": 1}, "peer.old": {"value": 2}, "peer.new": {"value": 3}}
-    assert report.merged(known, {"peer.new": {"value": 4}}) == {
-        "peer.new": {"value": 4},
-        "solera.reconcile_p99": {"value": 1},
-    }
-
-
 def test_the_table_shows_what_is_in_the_figures() -> None:
     rows = {row[0]: row[1:] for row in report.rows(side(), side(**PEER))}
     assert rows["2 objects, from created to ready"] == ("4.0 s", "20.0 s", "0.2")

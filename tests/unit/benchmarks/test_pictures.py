@@ -113,10 +113,3 @@ def test_a_life_that_ends_otherwise_counts_as_never() -> None:
 )
 def test_figures_have_two_digits(count: float, per_minute: float, text: str) -> None:
     assert costs.cell(count, per_minute) == text
-
-
-def test_a_table_is_pasted_between_its_markers_alone() -> None:
-    begin, end = costs.BEGIN.format("near"), costs.END.format("near")
-    assert costs.paste(f"a\n{begin}\nold\n{end}\nb", "near", "new") == f"a\n{begin}\n\nnew\n\n{end}\nb"
-    with pytest.raises(SystemExit, match="near:begin"):
-        costs.paste("nothing", "near", "new")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import product
 
 import numpy as np
 import pytest
@@ -22,9 +23,16 @@ IN_BURSTS = int(binom.isf(1e-6, LIVES, ramp.BURST_ALLOWANCE * ramp.RISK))
 """More lives over their budget than this are no chance, if as many keep it as was promised."""
 
 
-@pytest.mark.parametrize("per_minute", ramp.RATES)
-@pytest.mark.parametrize("share", [0.0125, 0.015, 0.02, 0.03, 0.05, 0.5, 1.0])
-def test_the_budget_is_kept(share: float, per_minute: int) -> None:
+@pytest.mark.parametrize(
+    ("per_minute", "share"),
+    # Two days at five requests a minute take long to live through; the benchmark has them all.
+    [
+        *product(ramp.RATES[1:], [0.0125, 0.015, 0.02, 0.03, 0.05, 0.5, 1.0]),
+        (ramp.RATES[0], 0.02),
+        (ramp.RATES[0], 0.5),
+    ],
+)
+def test_the_budget_is_kept(per_minute: int, share: float) -> None:
     for budget in (20, 50):
         found = ramp.live(ramp.ramp(per_minute, budget), share, per_minute, LIVES, seed=round(1000 * share))
         over = int(np.sum(found.requests * max(share - ramp.LIMIT, 0.0) > budget))
@@ -40,9 +48,8 @@ def test_the_budget_is_kept_where_bad_answers_come_in_bursts(share: float, per_m
     assert int(np.sum(found.requests * (share - ramp.LIMIT) > 50)) <= IN_BURSTS
 
 
-@pytest.mark.parametrize("per_minute", ramp.RATES)
-@pytest.mark.parametrize("share", ramp.GOOD)
-def test_a_good_version_has_all_requests_sooner_than_by_the_steps(share: float, per_minute: int) -> None:
+@pytest.mark.parametrize(("per_minute", "share"), [*product(ramp.RATES[1:], ramp.GOOD), (ramp.RATES[0], 0.001)])
+def test_a_good_version_has_all_requests_sooner_than_by_the_steps(per_minute: int, share: float) -> None:
     ours = ramp.live(ramp.ramp(per_minute, 50), share, per_minute, LIVES, seed=1)
     fixed = ramp.live(ramp.STEPS, share, per_minute, LIVES, seed=1)
     assert np.median(ours.all_at) < np.median(fixed.all_at)
@@ -88,7 +95,7 @@ def test_the_benchmark_decides_as_the_ramp_does(per_minute: int, budget: int) ->
         evidence = counted(total, bad, rate=at_least, spread=spread)
         found = climb((ERRORS,), evidence, budget=budget, false_promotion=ramp.RISK, weight=rungs[rung].weight)
         parts = (total, bad, spread.pairs, spread.squares)
-        known = ramp.Evidence(*(np.array([float(n)]) for n in parts), np.zeros((1, 5)), np.ones(1), np.zeros(1))
+        known = ramp.Evidence(*(np.array([float(n)]) for n in parts), ramp.Bets.none(1))
         fits = [r for r in range(len(rungs)) if known.fits(rising.rise[r], budget)[0]]
         assert [r for r in range(len(rungs)) if rungs[r].weight <= found.weight] == fits
         assert bool(plan.spent(np.array([rung]), known)[0]) is (found.spent_out and bad > 0)

@@ -42,11 +42,11 @@ def test_for_people() -> None:
     assert f"Requests to pass if none is bad: {good:,} ({times.span(timedelta(seconds=good))})" in lines
     rows = {line.split()[0]: line.split() for line in lines if line[:1].isdigit()}
     assert list(rows)[1:5] == ["0.5%", "1%", "2%", "5%"]
-    assert (rows["0.5%"][1], rows["5%"][2], rows["1%"][4:]) == ("100%", "100%", ["-", "-"])
+    assert (rows["0.5%"][1], rows["5%"][2], rows["1%"][4:]) == ("99.9%", "100%", ["-", "-"])
     assert "PASS, FAIL and UNDECIDED are the chances after 86,400 requests of the candidate (24h)." in lines
     header = next(i for i, line in enumerate(lines) if line == "AFTER REQUESTS 0.5% 1% 2% 5%")
-    assert lines[header + 1].startswith("5m 300 Pass 0%, Fail 0%")
-    assert lines[-1].startswith("24h 86,400 Pass 100%, Fail 0%")
+    assert lines[header + 1].startswith("5m 300 Pass 0%, Fail 0.1%")
+    assert lines[-1].startswith("24h 86,400 Pass 99.9%, Fail 0.1%")
 
 
 def test_as_a_document() -> None:

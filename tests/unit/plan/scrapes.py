@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -64,6 +65,7 @@ class Traffic:
     new: Process = field(default_factory=Process)
     seconds: float = 0.0
     rng: random.Random = field(default_factory=lambda: random.Random(0))
+    limits: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         self.look()
@@ -71,7 +73,7 @@ class Traffic:
     def look(self, step: int = 0) -> Ledger:
         self.seconds += 5
         readings = [self.old.read(self.seconds), self.new.read(self.seconds)]
-        self.ledger = absorb(self.ledger, readings, step=step, now=at(self.seconds))
+        self.ledger = absorb(self.ledger, readings, step=step, now=at(self.seconds), limits=self.limits)
         return self.ledger
 
     def run(self, candidate: tuple[int, float], stable: tuple[int, float] = (0, 0.0), *, step: int = 0) -> Ledger:

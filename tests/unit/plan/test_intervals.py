@@ -8,10 +8,11 @@ import pytest
 from scrapes import CANDIDATE, STABLE, Process, at, ledger, stable
 
 from solera.plan.evidence import Ledger, absorb, from_record, to_record
-from solera.plan.intervals import bets_on, limits_of, spread_of
+from solera.plan.intervals import bets_on, limits_of, risk_of, rollback_level, spread_of
 from solera.stats.interval_bets import Bets
 
 KEY = ("engine", "errors")
+LEVEL = rollback_level(0.05, 1)
 
 
 def life(looks: int, each: float, limits: dict[str, float] | None, *, record: bool = False, seed: int = 0) -> Ledger:
@@ -61,13 +62,13 @@ def test_a_look_that_is_longer_than_an_interval_is_one() -> None:
 def test_bets_made_anew_are_those_that_were_kept(each: float) -> None:
     kept, none = life(60, each, {"errors": 0.05}), life(60, each, None)
     assert none.bets == {}
-    assert bets_on(kept, *KEY, 0.05) is kept.bets[KEY]
-    assert bets_on(none, *KEY, 0.05) == kept.bets[KEY]
+    assert bets_on(kept, *KEY, 0.05, LEVEL) is kept.bets[KEY]
+    assert bets_on(none, *KEY, 0.05, LEVEL) == kept.bets[KEY]
 
 
 def test_an_edited_limit_is_bet_on_from_the_first_slice_on() -> None:
     of = life(60, 1.0, {"errors": 0.05})
-    assert bets_on(of, *KEY, 0.02) == bets_on(life(60, 1.0, {"errors": 0.02}), *KEY, 0.02)
+    assert bets_on(of, *KEY, 0.02, LEVEL) == bets_on(life(60, 1.0, {"errors": 0.02}), *KEY, 0.02, LEVEL)
     more = absorb(of, [], step=3, now=at(70), limits={"errors": 0.02})
     assert more.bets[KEY].limit == 0.02
 
@@ -81,7 +82,7 @@ def test_a_record_without_intervals_is_counted_from_its_slices() -> None:
     of = life(60, 1.0, {"errors": 0.05})
     old = {key: value for key, value in to_record(of).items() if key != "intervals"}
     read = from_record(old)
-    assert bets_on(read, *KEY, 0.05) == of.bets[KEY]
+    assert bets_on(read, *KEY, 0.05, LEVEL) == of.bets[KEY]
     assert read.spreads == of.spreads
     assert replace(read, spreads={}) == replace(of, spreads={}, bets={}, gathered={}, gathered_since=None)
 
@@ -90,8 +91,9 @@ def test_a_record_without_intervals_is_counted_from_its_slices() -> None:
     "damage",
     [
         {"bets": [["engine", "errors", 0.05, 0.5, 1.0, 1.0]]},
-        {"bets": [["engine", "errors", 2.0, 0.5, 1.0, 0, 0, 0, 0, 0]]},
-        {"bets": [["engine", "errors", 0.05, 0.0, 1.0, 0, 0, 0, 0, 0]]},
+        {"bets": [["engine", "errors", 2.0, 0.5, 1.0, 3.0, 0.0, *[0] * 10]]},
+        {"bets": [["engine", "errors", 0.05, 0.0, 1.0, 3.0, 0.0, *[0] * 10]]},
+        {"bets": [["engine", "errors", 0.05, 0.5, 1.0, 3.0, 0.0, *[0] * 9]]},
         {"spreads": [["engine", "candidate", "errors", -1, 5, 0, 0]]},
         {"gathered": [["engine", "candidate", "errors", 1, 5]]},
     ],
@@ -115,3 +117,29 @@ def test_intervals_changed_by_hand_are_refused(damage: dict[str, Any]) -> None:
 )
 def test_limits_are_read_from_a_raw_spec(spec: dict[str, Any], limits: dict[str, float]) -> None:
     assert limits_of(spec) == limits
+
+
+def test_another_level_is_tested_from_then_on() -> None:
+    limits, higher = {"errors": 0.05}, rollback_level(0.01, 1)
+    of = life(60, 1.0, limits)
+    more = absorb(of, [], step=3, now=at(70), limits=limits, risk=0.01)
+    assert of.bets[KEY].level == LEVEL
+    assert more.bets[KEY].level == higher
+    assert bets_on(of, *KEY, 0.05, higher).log_e == of.bets[KEY].log_e
+
+
+@pytest.mark.parametrize(
+    ("rollout", "risk"),
+    [
+        ({}, 0.05),
+        (None, 0.05),
+        ("text", 0.05),
+        ({"risk": {"falseRollback": "2%"}}, 0.02),
+        ({"risk": {"falseRollback": "nonsense"}, "guardrails": "text"}, 0.05),
+        ({"risk": {"falseRollback": "0%"}}, 0.05),
+        ({"guardrails": [{"limit": "1%"}, {"limit": "1%", "comparedToStable": {"maxRatio": "1.5"}}]}, 0.05 / 3),
+        ({"guardrails": [{"limit": "1%"}, {"limit": "1%", "action": "Observe"}, None]}, 0.05),
+    ],
+)
+def test_the_risk_of_one_test_is_read_from_a_raw_spec(rollout: Any, risk: float) -> None:
+    assert risk_of({"rollout": rollout}) == pytest.approx(risk)

@@ -67,7 +67,9 @@ def test_the_wrong_verdict_is_rarer_than_its_risk() -> None:
             for pace in (None, Pace(10.0, ((1.0, timedelta()),))):
                 (found,) = expectations(Asked(limit, risk, risk), [limit], pace, most_bad=500)
                 assert 0.1 * risk < found.passed <= risk
-                assert 0.05 * risk < found.failed <= risk
+                # Many in an interval: what is told of bets is the mean of all orders, and wrong verdicts come of rare ones.
+                assert 0 < found.failed <= risk
+                assert pace is not None or found.failed > 0.3 * risk
                 assert found.median is None
 
 

@@ -304,7 +304,7 @@ class TestSharedIncidents:
     def test_it_is_seldom_mistaken_at_any_look_and_weight(self, candidate: int) -> None:
         mistaken = 0
         for seed in range(40):
-            traffic = Traffic(rng=random.Random(seed))
+            traffic = Traffic(rng=random.Random(seed), limits={"errors": 0.01})
             for look in range(20):
                 share = 0.03 if look >= 5 else 0.004
                 traffic.run((candidate, share), (1000 - candidate, share))
@@ -315,7 +315,7 @@ class TestSharedIncidents:
 
     def test_a_stable_that_keeps_the_limit_excuses_nothing(self) -> None:
         for seed in range(20):
-            traffic = Traffic(rng=random.Random(seed))
+            traffic = Traffic(rng=random.Random(seed), limits={"errors": 0.01})
             for _ in range(20):
                 traffic.run((50, 0.05), (950, 0.005))
             assert verdict(traffic.ledger).verdict == FAIL
@@ -638,7 +638,7 @@ class TestSentences:
 
 def looks(share: float, seed: int, spec: GuardrailSpec, until: str, *, each: int = 20, most: int = 300) -> int | None:
     """Requests of the candidate until a verdict, through readings, ledger and judge; None if another or none came first."""
-    traffic = Traffic(rng=random.Random(seed))
+    traffic = Traffic(rng=random.Random(seed), limits={spec.name: spec.limit or 0.0})
     for look in range(1, most + 1):
         traffic.run((each, share), (0, 0))
         found = judge([spec], traffic.ledger, false_rollback=0.05, false_promotion=0.05, intervals=False)[0]
@@ -676,7 +676,7 @@ def test_the_test_for_failure_spread_over_steps_keeps_its_risk() -> None:
         rng, of, pod = random.Random(seed), ledger(), Process(began=1)
         for look in range(60):
             pod.serve(50, sum(rng.random() < 0.05 for _ in range(50)))
-            of = absorb(of, [pod.read(look + 2)], step=look // 6, now=at(look + 2))
+            of = absorb(of, [pod.read(look + 2)], step=look // 6, now=at(look + 2), limits={"errors": 0.05}, risk=0.1)
             found = judge([replace(ERRORS, limit=0.05)], of, false_rollback=0.1, false_promotion=0.05, intervals=False)
             if found[0].verdict == FAIL:
                 wrong += 1

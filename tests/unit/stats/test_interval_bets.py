@@ -4,13 +4,14 @@ import math
 import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
 from solera.stats.arguments import ArgumentError
-from solera.stats.interval_bets import AT_ONCE, ODDS_RATIOS, WEIGHTS, Bets
+from solera.stats.interval_bets import AT_ONCE, MOST_BAD, MOST_DUE, ODDS_RATIOS, WEIGHTS, Bets
 
 
 def after(intervals: list[tuple[int, int]], limit: float = 0.01) -> Bets:
@@ -24,21 +25,32 @@ def share_at(odds_ratio: float, limit: float) -> float:
     return odds_ratio * limit / (1 - limit + odds_ratio * limit)
 
 
-def by_definition(intervals: list[tuple[int, int]], limit: float) -> float:
-    """The mixture over alternatives and beginnings, written out."""
+def linear(odds_ratio: float, limit: float, bad: int, total: int) -> float:
+    stake = 1 - ((1 - share_at(odds_ratio, limit)) / (1 - limit)) ** total
+    return 1 - stake + stake * bad / (total * limit)
+
+
+def likelihood_ratio(odds_ratio: float, limit: float, bad: int, total: int) -> float:
+    share = share_at(odds_ratio, limit)
+    return (share / limit) ** bad * ((1 - share) / (1 - limit)) ** (total - bad)
+
+
+def by_definition(
+    intervals: list[tuple[int, int]], limit: float, factor: Callable[[float, float, int, int], float]
+) -> float:
+    """Log of the mixture over alternatives and beginnings, written out."""
     due, waiting = 0.0, [1.0]
     for _, total in intervals:
         waiting.append((1 - AT_ONCE) / (1 + math.log1p(due)))
         due += total * limit
-    value = waiting[-1]
+    logs = [math.log(waiting[-1])]
     for begin in range(len(intervals)):
         for odds_ratio, weight in zip(ODDS_RATIOS, WEIGHTS, strict=True):
-            share, wealth = share_at(odds_ratio, limit), 1.0
-            for bad, total in intervals[begin:]:
-                stake = 1 - ((1 - share) / (1 - limit)) ** total
-                wealth *= 1 - stake + stake * bad / (total * limit)
-            value += (waiting[begin] - waiting[begin + 1]) * wealth * weight
-    return value
+            factors = [factor(odds_ratio, limit, bad, total) for bad, total in intervals[begin:]]
+            money = (waiting[begin] - waiting[begin + 1]) * weight
+            if money > 0 and min(factors) > 0:
+                logs.append(math.log(money) + sum(map(math.log, factors)))
+    return float(np.logaddexp.reduce(logs))
 
 
 class TestTheWealth:
@@ -47,7 +59,13 @@ class TestTheWealth:
         st.floats(0.001, 0.6),
     )
     def test_it_is_the_mixture_of_the_definition(self, intervals: list[tuple[int, int]], limit: float) -> None:
-        assert math.exp(after(intervals, limit).log_e) == pytest.approx(by_definition(intervals, limit), rel=1e-9)
+        bets = after(intervals, limit)
+        assert bets.log_e == pytest.approx(by_definition(intervals, limit, linear), abs=1e-8)
+        # At a level that is out of reach, where nothing lies beyond it to be given away.
+        singly = Bets(limit, level=1e4)
+        for bad, total in intervals:
+            singly = singly.add(bad, total)
+        assert singly.log_e_singly == pytest.approx(by_definition(intervals, limit, likelihood_ratio), abs=1e-8)
 
     @pytest.mark.parametrize("limit", [0.001, 0.01, 0.3])
     def test_one_event_at_a_time_it_is_the_likelihood_ratio(self, limit: float) -> None:
@@ -79,6 +97,64 @@ class TestTheWealth:
         assert mean == pytest.approx(math.exp(bets.log_e), rel=1e-6)
         together = (1 - limit) * math.exp(bets.add(0, total).log_e) + limit * math.exp(bets.add(total, total).log_e)
         assert together == pytest.approx(math.exp(bets.log_e), rel=1e-6)
+
+
+class TestWhatIsShownSingly:
+    @given(
+        st.lists(st.tuples(st.integers(0, 3), st.integers(3, 60)), max_size=8),
+        st.integers(1, 60),
+        st.floats(0.001, 0.3),
+        st.floats(0.7, 6),
+    )
+    def test_what_is_given_away_leaves_the_mean_as_it_was(
+        self, intervals: list[tuple[int, int]], total: int, limit: float, level: float
+    ) -> None:
+        bets = Bets(limit, level=level)
+        for bad, of in intervals:
+            bets = bets.add(bad, of)
+        if bets.shown >= level:
+            return
+        after_ = [bets.add(k, total) for k in range(total + 1)]
+        mean = sum(binom.pmf(k, total, limit) * math.exp(b.shown) for k, b in enumerate(after_))
+        assert mean <= math.exp(bets.shown) * (1 + 1e-9)
+        assert all(b.shown <= level for b in after_)
+        if any(b.shown >= level for b in after_[: MOST_BAD + 1]) and total * limit <= MOST_DUE:
+            assert mean == pytest.approx(math.exp(bets.shown), rel=1e-9)
+
+    def test_it_comes_sooner_than_the_likelihood_ratio_alone(self) -> None:
+        near, far = Bets(0.01), Bets(0.01, level=50.0)
+        intervals = [(1, 10), (0, 10), (1, 10), (1, 10), *[(0, 10)] * 3]
+        ahead = []
+        for bad, total in intervals:
+            near, far = near.add(bad, total), far.add(bad, total)
+            ahead.append(near.log_e_singly - far.log_e_singly)
+        assert ahead == sorted(ahead)
+        assert ahead[-1] > 0.2
+        assert near.shown < near.level
+
+    def test_a_level_once_reached_stays_until_the_bets_are_lost(self) -> None:
+        bets = after([(3, 10)] * 3)
+        assert bets.shown == bets.level
+        kept = bets.add(0, 10)
+        assert kept.shown == kept.level
+        lost = kept
+        while lost.log_e > 0:
+            lost = lost.add(0, 200)
+        assert lost.shown < lost.level
+
+    def test_another_level_keeps_no_more_than_was_shown_without_giving_away(self) -> None:
+        bets = after([(1, 10), (0, 10), (1, 10)])
+        same = bets.at(bets.level)
+        other = bets.at(bets.level + 1)
+        plain = Bets(0.01, level=1e4)
+        for bad in (1, 0, 1):
+            plain = plain.add(bad, 10)
+        assert same is bets
+        assert other.shown == pytest.approx(plain.log_e_singly)
+        assert other.shown <= bets.shown
+
+    def test_beyond_its_level_it_still_tells_the_wealth(self) -> None:
+        assert after([(9, 10)] * 4).log_e_singly > 20
 
 
 def singles(rng: random.Random, total: int, share: float) -> int:

@@ -26,6 +26,7 @@ def test_one_interval_is_one_bet(bad: int, each: int) -> None:
     if bad <= each:
         got, bets = typical_bets(bad, each, 0.02, each), Bets(0.02).add(bad, each)
         assert got.running == pytest.approx(bets.running)
+        assert got.singly == pytest.approx(bets.singly)
         assert (got.waiting, got.due) == pytest.approx((bets.waiting, bets.due))
 
 
