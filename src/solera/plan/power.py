@@ -26,6 +26,7 @@ from solera.stats.first_passage import (
     least_good,
     look_schedule,
 )
+from solera.stats.share import far_above
 from solera.stats.typical_bets import typical_bets
 
 MOST_BAD = 2000
@@ -152,7 +153,15 @@ def verdict_rule(asked: Asked, pace: Pace | None) -> tuple[Region, Region]:
             (spec,), ledger, false_rollback=false_rollback, false_promotion=asked.false_promotion, intervals=False
         )[0].verdict
 
-    return (lambda bad, total: verdict(bad, total) == PASS), (lambda bad, total: verdict(bad, total) == FAIL)
+    def passes(bad: int, total: int) -> bool:
+        # What is under the limit by this little can not pass, which is quickly seen.
+        far = far_above(total - bad, total, 1 - asked.limit, -math.log(asked.false_promotion))
+        return far and verdict(bad, total) == PASS
+
+    def fails(bad: int, total: int) -> bool:
+        return bad > total * asked.limit and verdict(bad, total) == FAIL
+
+    return passes, fails
 
 
 Rule = Callable[[Asked, Pace | None], tuple[Region, Region]]

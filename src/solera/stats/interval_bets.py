@@ -131,7 +131,7 @@ class Bets:
         before, room, gain = self._plain, self.level - self.shown, 0.0
         if total * self.limit <= MOST_DUE:
             parts = [math.exp(value + weight - before) for value, weight in zip(begun, _LOG_WEIGHTS, strict=True)]
-            factors = _factors(after.waiting / math.exp(before), parts, min(MOST_BAD, total))
+            factors = _factors(math.exp(math.log(after.waiting) - before), parts, min(MOST_BAD, total))
             gain = _given_away(factors, _chances(total, self.limit), math.exp(min(room, _FAR)))
         more = gain + after._plain - before
         return self.level if more >= room else self.shown + more
