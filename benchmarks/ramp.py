@@ -21,6 +21,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -30,7 +31,7 @@ import numpy as np
 from benchmarks.decisions.bets import Bets
 from benchmarks.written import Goal, between, merged, results
 from numpy.typing import NDArray
-from scipy.special import betainc, betaln
+from scipy.special import betainc, betaln, rel_entr
 
 from solera.api.defaults import MIN_DURATION, MIN_REQUESTS, STEP_WEIGHTS
 from solera.plan.intervals import EVIDENCE_INTERVAL, rollback_level
@@ -76,6 +77,18 @@ def wealth_below(bad: Floats, total: Floats, share: Floats | float, weight: Floa
         return posterior - prior - bad * np.log(share) - (total - bad) * np.log1p(-share)
 
 
+def shown_below(bad: Floats, total: Floats, share: Floats | float, weight: Floats | float, level: float) -> Bools:
+    """Whether that wealth has reached ``level``; reckoned only where even the best alternative has (solera.stats.share)."""
+    seen = np.divide(bad, total, out=np.ones_like(bad), where=total > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        most = rel_entr(seen, share) + rel_entr(1 - seen, 1 - np.asarray(share))
+    some = np.flatnonzero((seen < share) & (total * most >= level))
+    out = np.zeros(total.shape, dtype=np.bool_)
+    shares, weights = np.broadcast_to(share, total.shape), np.broadcast_to(weight, total.shape)
+    out[some] = wealth_below(bad[some], total[some], shares[some], weights[some]) >= level
+    return out
+
+
 @dataclass
 class Evidence:
     """What was counted of the candidates, shape (lives,): with the spread of bad events, and the bets that they are too many."""
@@ -102,8 +115,15 @@ class Evidence:
             self.bad + bad,
             self.pairs + bad * (bad - 1),
             self.squares + total * total,
-            self.bets.after(total, bad, LIMIT, LEVEL),
+            self._bets_after(total, bad),
         )
+
+    def _bets_after(self, total: Floats, bad: Floats) -> Bets:
+        some = np.flatnonzero(total)
+        if 2 * some.size > total.size:
+            return self.bets.after(total, bad, LIMIT, LEVEL)
+        # With few requests most intervals are empty, and those tell nothing.
+        return self.bets.with_(some, self.bets.of(some).after(total[some], bad[some], LIMIT, LEVEL))
 
     @property
     def size(self) -> Floats:
@@ -121,8 +141,7 @@ class Evidence:
     @property
     def suspect(self) -> Bools:
         weight = prior_weight(LIMIT, BAD_TO_FAIL)
-        good = self.total - self.bad
-        return (self.total > 0) & (wealth_below(good, self.total, 1 - LIMIT, weight) >= LEVEL)
+        return shown_below(self.total - self.bad, self.total, 1 - LIMIT, weight, LEVEL)
 
     @property
     def proven(self) -> Bools:
@@ -137,9 +156,8 @@ class Evidence:
 
     def _shown(self, share: Floats | float, weight: Floats | float) -> Bools:
         size = self.size
-        alone = wealth_below(self.bad, self.total, share, weight) >= LEVEL
-        together = wealth_below(self.bad / size, self.total / size, share, weight) >= LEVEL - ALLOWED
-        return (self.total > 0) & alone & together
+        alone = shown_below(self.bad, self.total, share, weight, LEVEL)
+        return alone & shown_below(self.bad / size, self.total / size, share, weight, LEVEL - ALLOWED)
 
 
 class Steps:
@@ -360,10 +378,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and results.json")
     wanted = parser.parse_args(arguments)
     cells = []
-    for per_minute in RATES:
-        for budget in BUDGETS:
-            cells.append(measure(per_minute, budget, wanted.lives))
-            print(rows(cells[-1:])[-1], flush=True)
+    asked = [(per_minute, budget, wanted.lives) for per_minute in RATES for budget in BUDGETS]
+    with ProcessPoolExecutor() as pool:
+        for cell in pool.map(measure, *zip(*asked, strict=True)):
+            cells.append(cell)
+            print(rows([cell])[-1], flush=True)
     judged = goals(figures(cells))
     for goal in judged:
         print(f"{'✓' if goal.holds else '✗'} {goal.name} {goal.value:.4g} {goal.unit} (goal: {goal.text})")

@@ -65,6 +65,13 @@ class Bets:
         )
         return Bets(running, singly, waiting, self.due + total * limit, np.maximum(shown, _LEAST))
 
+    def with_(self, lives: Ints, changed: Bets) -> Bets:
+        """With those of some lives in the place of what they were."""
+        parts = [part.copy() for part in vars(self).values()]
+        for part, new in zip(parts, vars(changed).values(), strict=True):
+            part[lives] = new
+        return Bets(*parts)
+
     def broken(self, level: float) -> Bools:
         """Whether the share is shown to be above the limit, in bursts and singly (``solera.plan.showing``)."""
         together = np.log(self.running @ MONEY + self.waiting) >= level - ALLOWED

@@ -1,4 +1,4 @@
-"""The bets of many lives at once: that they are the operator's, and that they keep their risks."""
+"""The bets of many lives at once are the operator's."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ import random
 import numpy as np
 import pytest
 from benchmarks.decisions.bets import MONEY, Bets
-from scipy.stats import binom
 
-from solera.plan.showing import BURST_ALLOWANCE
 from solera.stats import interval_bets
-
-LIVES, RISK = 10_000, 0.05
-LEVEL = -math.log(RISK)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -29,30 +24,3 @@ def test_one_life_is_that_of_the_operators_bets(seed: int) -> None:
         assert math.log(many.running[0] @ MONEY + many.waiting[0]) == pytest.approx(real.log_e, abs=1e-8)
         assert math.log(many.shown[0]) == pytest.approx(real.shown, abs=1e-8)
         assert many.due[0] == pytest.approx(real.due)
-
-
-def lost(total: int, limit: float, burst: int) -> tuple[float, float]:
-    """The shares of lives at the limit in which it is ever shown singly to be broken, and in which a verdict of Fail comes."""
-    chance, bets = np.random.default_rng(total), Bets.none(LIVES)
-    singly, failed = np.zeros(LIVES, dtype=bool), np.zeros(LIVES, dtype=bool)
-    for _ in range(int(60 / (limit * total)) if total * limit < 2 else 60):
-        events = np.full(LIVES, float(total))
-        bad = chance.binomial(total // burst, limit, LIVES).astype(float) * burst
-        bets = bets.after(events, bad, limit, LEVEL)
-        singly |= bets.shown >= math.exp(LEVEL)
-        failed |= bets.broken(LEVEL)
-    return float(singly.mean()), float(failed.mean())
-
-
-@pytest.mark.parametrize(("total", "limit"), [(1, 0.1), (10, 0.1), (10, 0.02), (100, 0.02)])
-def test_what_is_shown_singly_spends_its_risk_and_keeps_it(total: int, limit: float) -> None:
-    singly, failed = lost(total, limit, 1)
-    assert failed <= singly <= binom.ppf(1 - 1e-6, LIVES, RISK) / LIVES
-    assert singly > 0.6 * RISK
-
-
-@pytest.mark.parametrize(("total", "limit", "burst"), [(20, 0.05, 5), (100, 0.05, 20), (100, 0.02, 100)])
-def test_bursts_make_it_no_more_than_twice_as_many(total: int, limit: float, burst: int) -> None:
-    singly, failed = lost(total, limit, burst)
-    assert failed <= binom.ppf(1 - 1e-6, LIVES, BURST_ALLOWANCE * RISK) / LIVES
-    assert singly > RISK, "the bursts would show a judge that takes failures for independent"
