@@ -76,7 +76,7 @@ NEEDS_LAB := lab-up
 endif
 
 cluster: setup $(NEEDS_LAB) ## Tests on a real control plane (no operator may run there)
-	@$(IN_CLUSTER) .venv/bin/pytest -q tests/cluster
+	@$(IN_CLUSTER) .venv/bin/pytest -q -n $${CLUSTER_WORKERS:-4} --dist load --maxschedchunk 1 tests/cluster
 
 e2e: setup $(NEEDS_LAB) ## Tests on the lab with live traffic
 	@$(LAB) image simengine llama operator operator-next

@@ -32,7 +32,8 @@ else
   # The cluster layer brings operators of its own, and two would write over each other.
   "${inside[@]}" helm uninstall solera -n solera-system --ignore-not-found --wait
 fi
-layer cluster "${inside[@]}" .venv/bin/pytest
+# These tests mostly wait, each with an operator and a namespace of its own.
+layer cluster "${inside[@]}" .venv/bin/pytest -n "${CLUSTER_WORKERS:-4}" --dist load --maxschedchunk 1
 say e2e
 "${inside[@]}" lab/e2e.sh "$reports" || { failed=1; echo "✗ e2e failed"; }
 if [ -z "${KUBECONFIG:-}" ] && [ "$was_up" = no ]; then

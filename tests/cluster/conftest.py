@@ -18,6 +18,17 @@ ROOT = Path(__file__).parents[2]
 HOW = "run them inside the lab: `python -m lab up`, then `python -m lab exec -- pytest tests/cluster`"
 
 
+LONG = (
+    "test_killed_before_or_after_any_write_the_end_is_the_same",
+    "test_the_real_operator_answers_and_a_pause_outlives_it",
+)
+"""They take a minute and more: begun last, all other workers would wait for them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.originalname not in LONG if isinstance(item, pytest.Function) else True)
+
+
 class Kube:
     """kubectl against a real apiserver, since its words are what users read."""
 
