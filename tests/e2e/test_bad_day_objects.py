@@ -116,7 +116,7 @@ async def test_what_other_hands_edit_and_delete_is_put_right_and_the_rollout_goe
     assert told(missed) == []
     between = [times[name][1] for name in HANDS], [times[name][0] for name in list(HANDS)[1:]]
     for healed, acted in zip(*between, strict=False):
-        assert scene.weights_between(healed + 0.5, acted) == [{"v1": 80, "v2": 20}]
+        assert scene.weights_between(healed + 0.9, acted) == [{"v1": 80, "v2": 20}]
     assert [w for w in scene.steps("v2") if w != 95] in ([20, 50, 100], [20, 20, 50, 100])
     assert scene.events().count("Promoted") == 1
 
