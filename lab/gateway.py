@@ -9,7 +9,7 @@ from lab import paths
 from lab.build import gateway_api
 from lab.control_plane import CA, look, reader, token
 from lab.processes import Process
-from lab.shell import LabError, http_probe, kubectl, write
+from lab.shell import LabError, established, http_probe, kubectl, write
 
 NAMESPACE = "gateways"
 CLASS = "traefik"
@@ -37,7 +37,7 @@ def definitions() -> None:
     """Applies the CRDs of the Gateway API and waits until they are served."""
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(gateway_api()), timeout=120)
     crds = [f"{plural}.{_GROUP}" for plural in ("gatewayclasses", "gateways", "httproutes")]
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", *crds)
+    established("crd", *crds)
 
 
 def objects() -> list[dict[str, Any]]:

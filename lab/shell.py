@@ -161,6 +161,24 @@ def kubectl(*argv: str, stdin: str | None = None, timeout: float = 60) -> str:
     )
 
 
+def established(*definitions: str) -> None:
+    """Wait until custom resources are served. kubectl fails on a definition that is so young that it has no conditions, so it is asked again.
+
+    Raises:
+        LabError: they are not, after half a minute.
+    """
+    ends = time.monotonic() + 30
+    while True:
+        try:
+            kubectl("wait", "--for=condition=Established", "--timeout=30s", *definitions)
+        except LabError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
 def fail(text: str) -> int:
     print(f"error: {text}", file=sys.stderr)
     return 1

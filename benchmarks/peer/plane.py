@@ -22,7 +22,7 @@ import yaml
 from benchmarks.peer.api import Api, ApiError
 from lab import build, control_plane, gateway, network, paths, processes
 from lab.processes import Process
-from lab.shell import LabError, kubectl, locked, run, say, wait_for
+from lab.shell import LabError, established, kubectl, locked, run, say, wait_for
 
 KWOK_VERSION = "0.8.0"
 # Nodes are ready and pods answer at once; both of its own release.
@@ -68,7 +68,7 @@ def apply(*objects: dict[str, Any]) -> None:
 
 def apply_definitions(where: Path) -> None:
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(where), timeout=120)
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(where))
+    established("-f", str(where))
 
 
 def kubeconfig(user: str) -> Path:

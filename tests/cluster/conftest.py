@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,13 @@ class Kube:
         """Create one object; the answer of the apiserver."""
         return json.loads(self.send("create", obj, "-o", "json").stdout)
 
+    def established(self, *definitions: str) -> None:
+        """Wait until custom resources are served. kubectl fails on a definition that is so young that it has no conditions."""
+        ends = time.monotonic() + 30
+        command = ["wait", "--for=condition=Established", "--timeout=30s", *definitions]
+        while self.run(*command, check=time.monotonic() > ends).returncode:
+            time.sleep(0.2)
+
     def get(self, kind: str, name: str) -> dict[str, Any]:
         return json.loads(self.run("get", kind, name, "-o", "json").stdout)
 
@@ -83,7 +91,7 @@ def cluster(apiserver: Kube) -> Kube:
     """The cluster, with the definitions of this checkout in force."""
     folder = str(ROOT / "crds")
     apiserver.run("apply", "--server-side", "--force-conflicts", "--field-manager=tests", "-f", folder)
-    apiserver.run("wait", "--for=condition=Established", "--timeout=30s", "-f", folder)
+    apiserver.established("-f", folder)
     return apiserver
 
 

@@ -47,7 +47,7 @@ def kube(apiserver: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         (folder / path.name).write_text(json.dumps(definition))
     applied = apiserver.run("apply", "--server-side", "--field-manager=tests", "-f", str(folder))
     assert "Warning" not in applied.stderr, applied.stderr
-    apiserver.run("wait", "--for=condition=Established", "--timeout=30s", "-f", str(folder))
+    apiserver.established("-f", str(folder))
     with own_namespace(apiserver) as name:
         yield OtherGroup(name)
     apiserver.run("delete", "-f", str(folder), "--wait=false")

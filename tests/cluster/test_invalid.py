@@ -138,7 +138,7 @@ def outgrown(cluster: Kube) -> Iterator[tuple[Kube, str]]:
         kube = Kube(name)
         cluster.run("create", "-f", "-", stdin=json.dumps(older))
         try:
-            cluster.run("wait", "--for=condition=Established", "--timeout=30s", f"crd/{kind}")
+            cluster.established(f"crd/{kind}")
             kube.create(obj)
             cluster.run("replace", "-f", "-", stdin=json.dumps(definition))
             again = obj | {"metadata": {"name": "another"}}
