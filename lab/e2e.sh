@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The end-to-end tests on the cluster of KUBECONFIG: first those that have a namespace to themselves, side by side; then, one
-# by one, those that break what all share. E2E_WORKERS says how many side by side (4; each takes a quarter of a core). With a
+# by one, those that break what all share. E2E_WORKERS says how many side by side (3; each takes a quarter of a core). With a
 # folder given, the reports go there, and the list of all tests beside them.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -11,6 +11,6 @@ part() { # name of the report, arguments of pytest
 }
 failed=0
 [ -z "$reports" ] || .venv/bin/pytest -q --collect-only tests/e2e > "$reports/e2e.collected" || exit 1
-part e2e -m "not disruptive" -n "${E2E_WORKERS:-4}" --dist worksteal
+part e2e -m "not disruptive" -n "${E2E_WORKERS:-3}" --dist worksteal
 part e2e-disruptive -m disruptive
 exit $failed

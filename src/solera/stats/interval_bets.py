@@ -34,7 +34,7 @@ from solera.stats.arguments import count, open_interval
 ODDS_RATIOS = (1.5, 2.0, 3.0, 5.0, 10.0)
 """The alternatives, as multiples of the odds at the limit."""
 
-WEIGHTS = (0.03, 0.2, 0.54, 0.2, 0.03)
+WEIGHTS = (0.01, 0.15, 0.64, 0.18, 0.02)
 """Of the alternatives: most on a share that is worth a rollback and not seen at once anyway."""
 
 AT_ONCE = 0.8
