@@ -335,20 +335,17 @@ def figures(cells: Sequence[Cell]) -> dict[str, float]:
     }
 
 
-GOALS = {
-    "ramp.inside_budget": ("lives within their budget", "share of lives", 1 - RISK),
-    "ramp.inside_budget_in_bursts": (
-        "… where bad answers come in bursts",
-        "share of lives",
-        1 - BURST_ALLOWANCE * RISK,
-    ),
-    "ramp.time_to_100": ("time to 100%", "ratio ramp : steps", 1.0),
-}
-"""What, unit and bound: at least, but for times."""
-
-
 def goals(found: dict[str, float]) -> list[Goal]:
-    return [Goal(name, what, found[name], unit, bound, least=bound < 1) for name, (what, unit, bound) in GOALS.items()]
+    """What is promised, and what was found."""
+    inside, bursts, time = "ramp.inside_budget", "ramp.inside_budget_in_bursts", "ramp.time_to_100"
+    lives = "share of lives"
+    return [
+        Goal(inside, "lives within their budget", found[inside], lives, 1 - RISK, least=True),
+        Goal(
+            bursts, "… where bad answers come in bursts", found[bursts], lives, 1 - BURST_ALLOWANCE * RISK, least=True
+        ),
+        Goal(time, "time to 100%", found[time], "ratio ramp : steps", 1.0),
+    ]
 
 
 def worst(inside: dict[float, float]) -> str:

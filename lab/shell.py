@@ -167,16 +167,15 @@ def established(*definitions: str) -> None:
     Raises:
         LabError: they are not, after half a minute.
     """
-    ends = time.monotonic() + 30
-    while True:
+
+    def probe() -> str | None:
         try:
             kubectl("wait", "--for=condition=Established", "--timeout=30s", *definitions)
-        except LabError:
-            if time.monotonic() > ends:
-                raise
-            time.sleep(0.2)
-        else:
-            return
+        except LabError as error:
+            return str(error)
+        return None
+
+    wait_for("the definitions are served", probe, 30, 0.2)
 
 
 def fail(text: str) -> int:

@@ -27,7 +27,7 @@ import yaml
 from benchmarks.peer import api, contender, fleet, manifests, plane, programs, report
 from benchmarks.peer.measure import Side
 from benchmarks.peer.trial import Program, Trial
-from benchmarks.written import merged
+from benchmarks.written import merged, results
 from lab import paths
 from lab.shell import LabError, fail, locked, say, write
 
@@ -85,7 +85,7 @@ def keep(ours: Side, theirs: Side) -> None:
     document = DOCUMENT.read_text() if DOCUMENT.exists() else ""
     write(DOCUMENT, report.placed(document, text))
     known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    new = report.results(ours, theirs, COMMAND, date)
+    new = results(report.goals(ours, theirs), COMMAND, date)
     write(RESULTS, json.dumps(merged(known, new, "peer."), indent=2, ensure_ascii=False) + "\n")
     say(f"written: {DOCUMENT.relative_to(paths.PROJECT)}, {RESULTS.relative_to(paths.PROJECT)}")
 

@@ -5,64 +5,34 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from benchmarks.peer import manifests
 from benchmarks.peer.audit import Count
 from benchmarks.peer.measure import Side, percentile, ratio
 from benchmarks.peer.traffic import RATE
+from benchmarks.written import Goal
 
 BEGIN, END = "<!-- peer:begin (written by `make bench-peer`) -->", "<!-- peer:end -->"
 HEADING = "## Beside a peer"
 
 
-@dataclass(frozen=True)
-class Goal:
-    """A figure as a ratio Solera : peer, and the bound that was set before anything was measured."""
-
-    name: str
-    value: float
-    bound: float
-    least: bool  # at least `bound` (a rate), or at most (a cost)
-
-    @property
-    def holds(self) -> bool:
-        return self.value >= self.bound if self.least else self.value <= self.bound
-
-    @property
-    def text(self) -> str:
-        return f"{'>=' if self.least else '<='} {self.bound:g}"
+def _goal(name: str, value: float, bound: float, *, least: bool) -> Goal:
+    return Goal(name, "", value, "ratio Solera : Flagger", bound, least)
 
 
 def goals(ours: Side, theirs: Side) -> list[Goal]:
     """The figures that are kept."""
     return [
-        Goal("peer.init_rate_ratio", ratio(theirs.init_seconds, ours.init_seconds), 2.0, least=True),
-        Goal("peer.requests_per_init_ratio", ratio(ours.init.all, theirs.init.all), 1.0, least=False),
-        Goal("peer.requests_per_rollout_ratio", ratio(ours.rollout.all, theirs.rollout.all), 0.5, least=False),
-        Goal("peer.writes_per_rollout_ratio", ratio(ours.rollout.writes, theirs.rollout.writes), 1.0, least=False),
-        Goal(
+        _goal("peer.init_rate_ratio", ratio(theirs.init_seconds, ours.init_seconds), 2.0, least=True),
+        _goal("peer.requests_per_init_ratio", ratio(ours.init.all, theirs.init.all), 1.0, least=False),
+        _goal("peer.requests_per_rollout_ratio", ratio(ours.rollout.all, theirs.rollout.all), 0.5, least=False),
+        _goal("peer.writes_per_rollout_ratio", ratio(ours.rollout.writes, theirs.rollout.writes), 1.0, least=False),
+        _goal(
             "peer.rest_reads_ratio", ratio(ours.rest_per_minute.reads, theirs.rest_per_minute.reads), 0.1, least=False
         ),
-        Goal("peer.memory_ratio", ratio(ours.peak_mib, theirs.peak_mib), 2.0, least=False),
-        Goal("peer.rollout_cpu_ratio", ratio(ours.rollout_cpu, theirs.rollout_cpu), 2.0, least=False),
+        _goal("peer.memory_ratio", ratio(ours.peak_mib, theirs.peak_mib), 2.0, least=False),
+        _goal("peer.rollout_cpu_ratio", ratio(ours.rollout_cpu, theirs.rollout_cpu), 2.0, least=False),
     ]
-
-
-def results(ours: Side, theirs: Side, command: str, date: str) -> dict[str, dict[str, Any]]:
-    """What goes into benchmarks/results.json."""
-    return {
-        goal.name: {
-            "value": round(goal.value, 4),
-            "unit": "ratio Solera : Flagger",
-            "goal": goal.text,
-            "holds": goal.holds,
-            "command": command,
-            "date": date,
-        }
-        for goal in goals(ours, theirs)
-    }
 
 
 Show = Callable[[Side], str]

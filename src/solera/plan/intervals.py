@@ -62,12 +62,12 @@ def gather(ledger: Ledger, part: Slice, limits: Mapping[str, float], risk: float
     if part.end - since < EVIDENCE_INTERVAL:
         return replace(ledger, gathered=gathered, gathered_since=since)
     bets = {}
-    for source, revision, name in {*ledger.totals, *gathered}:
-        if revision == ledger.candidate and name in limits:
-            counter = gathered.get((source, revision, name), ZERO)
-            known = {of for of, arm, guardrail in (*ledger.totals, *gathered) if (arm, guardrail) == (revision, name)}
-            level = rollback_level(risk, len(known))
-            bets[source, name] = bets_on(ledger, source, name, limits[name], level).add(counter.bad, counter.total)
+    for name, limit in limits.items():
+        sources = ledger.sources(ledger.candidate, name)
+        level = rollback_level(risk, len(sources))
+        for source in sources:
+            counter = gathered.get((source, ledger.candidate, name), ZERO)
+            bets[source, name] = bets_on(ledger, source, name, limit, level).add(counter.bad, counter.total)
     return replace(
         ledger, gathered={}, gathered_since=None, spreads=_spread(ledger.spreads, gathered), bets=bets or ledger.bets
     )

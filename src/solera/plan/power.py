@@ -134,7 +134,9 @@ def verdict_rule(asked: Asked, pace: Pace | None) -> tuple[Region, Region]:
     spec = GuardrailSpec("asked", "ErrorRate", asked.limit, None, None, ratio_requires_pass=False, action=ROLL_BACK)
     empty = new_ledger("asked", _STABLE, _CANDIDATE, _AT)
     series = ("engine", _CANDIDATE, spec.name)
-    level = rollback_level(asked.false_rollback / asked.tests, 1)
+    # Divided by the number of tests here, as ``judge`` divides it for guardrails that it sees.
+    false_rollback = asked.false_rollback / asked.tests
+    level = rollback_level(false_rollback, 1)
 
     @lru_cache(maxsize=1 << 14)
     def verdict(bad: int, total: int) -> str:
@@ -147,8 +149,6 @@ def verdict_rule(asked: Asked, pace: Pace | None) -> tuple[Region, Region]:
             spreads={series: Spread(bad, total, pairs=0, squares=total * each)},
             bets={(series[0], spec.name): typical_bets(bad, total, asked.limit, each, level)},
         )
-        # Divided by the number of tests here, as ``judge`` divides it for guardrails that it sees.
-        false_rollback = asked.false_rollback / asked.tests
         return judge(
             (spec,), ledger, false_rollback=false_rollback, false_promotion=asked.false_promotion, intervals=False
         )[0].verdict

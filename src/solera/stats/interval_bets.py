@@ -46,6 +46,7 @@ MOST_DUE = 4.0
 """With more bad events than this due in one interval nothing is given away: there is little to give, and it would cost many terms."""
 
 MOST_BAD = 24
+"""The most bad events in an interval for which it is reckoned what lies beyond the level."""
 
 _LOG_WEIGHTS = tuple(map(math.log, WEIGHTS))
 _LOG_ODDS = tuple(map(math.log, ODDS_RATIOS))
@@ -63,13 +64,8 @@ def not_begun(due: float) -> float:
     return (1 - AT_ONCE) / (1 + math.log1p(due))
 
 
-def stake(odds_ratio: float, limit: float, total: int) -> float:
-    """k: the part of its wealth that an alternative bets in an interval of ``total`` events."""
-    return -math.expm1(log_no_bad(odds_ratio, limit, total))
-
-
 def log_no_bad(odds_ratio: float, limit: float, total: int) -> float:
-    """Log likelihood ratio of an alternative to the limit when none of ``total`` events is bad; each bad one adds the log of the odds ratio."""
+    """ln(1 - k): the log likelihood ratio of an alternative to the limit when none of ``total`` events is bad; each bad one adds the log of the odds ratio."""
     return -total * math.log1p(limit * (odds_ratio - 1))
 
 
@@ -97,7 +93,7 @@ class Bets:
 
     def at(self, level: float) -> Bets:
         """The same bets, from now on for a test at this level: log wealth 1/alpha."""
-        return self if level == self.level else replace(self, level=level, shown=min(self.shown, self._plain, level))
+        return self if level == self.level else replace(self, level=level, shown=min(self.shown, self.log_ratio, level))
 
     def add(self, bad: int, total: int) -> Bets:
         """The bets after one more interval with ``bad`` of ``total`` events. One without events tells nothing.
@@ -127,13 +123,13 @@ class Bets:
 
     def _shown_after(self, after: Bets, begun: Sequence[float], total: int) -> float:
         if self.shown >= self.level:
-            return self.level if after.log_e > 0 else min(after._plain, self.level)
-        before, room, gain = self._plain, self.level - self.shown, 0.0
+            return self.level if after.log_e > 0 else min(after.log_ratio, self.level)
+        before, room, gain = self.log_ratio, self.level - self.shown, 0.0
         if total * self.limit <= MOST_DUE:
             parts = [math.exp(value + weight - before) for value, weight in zip(begun, _LOG_WEIGHTS, strict=True)]
             factors = _factors(math.exp(math.log(after.waiting) - before), parts, min(MOST_BAD, total))
             gain = _given_away(factors, _chances(total, self.limit), math.exp(min(room, _FAR)))
-        more = gain + after._plain - before
+        more = gain + after.log_ratio - before
         return self.level if more >= room else self.shown + more
 
     @property
@@ -144,10 +140,11 @@ class Bets:
     @property
     def log_e_singly(self) -> float:
         """The same when bad events come one by one, for tests up to ``level``. Beyond it, what was shown without giving away."""
-        return max(self.shown, self._plain)
+        return max(self.shown, self.log_ratio)
 
     @property
-    def _plain(self) -> float:
+    def log_ratio(self) -> float:
+        """Log likelihood ratio of the mixture to the limit: what is known singly when nothing is given away."""
         return _mixed(self.waiting, self.singly)
 
 

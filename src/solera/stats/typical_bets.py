@@ -20,7 +20,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from solera.stats.arguments import count, open_interval
-from solera.stats.interval_bets import ODDS_RATIOS, USUAL_LEVEL, Bets, log_no_bad, not_begun, stake
+from solera.stats.interval_bets import ODDS_RATIOS, USUAL_LEVEL, Bets, log_no_bad, not_begun
 
 GIVEN_AWAY = 0.15
 """Units of log wealth: a little less than is gained on average at a limit of 20%, before the level is reached. At 1% it is 0.35, so there events are told too many."""
@@ -44,20 +44,17 @@ def typical_bets(bad: int, total: int, limit: float, each: int, level: float = U
     intervals = total // each
     if not intervals:
         return Bets(limit, level=level)
-    chances = tuple(_hypergeometric(bad, total, each))
+    chances, due, share = tuple(_hypergeometric(bad, total, each)), each * limit, bad / total
     running, singly = [], []
     for odds_ratio in ODDS_RATIOS:
-        part = stake(odds_ratio, limit, each)
-        gain = math.fsum(chance * math.log(max(1 - part + part * k / (each * limit), 5e-324)) for k, chance in chances)
-        running.append(_grown(gain, intervals, each * limit))
-        singly.append(
-            _grown(
-                log_no_bad(odds_ratio, limit, each) + bad / total * each * math.log(odds_ratio), intervals, each * limit
-            )
-        )
-    waiting = _waiting(intervals - 1, each * limit)
-    bets = Bets(limit, tuple(running), tuple(singly), waiting, intervals * each * limit, -math.inf, level)
-    return replace(bets, shown=min(level, bets.log_e_singly + GIVEN_AWAY))
+        none_bad = log_no_bad(odds_ratio, limit, each)
+        part = -math.expm1(none_bad)
+        gain = math.fsum(chance * math.log(max(1 - part + part * k / due, 5e-324)) for k, chance in chances)
+        running.append(_grown(gain, intervals, due))
+        singly.append(_grown(none_bad + share * each * math.log(odds_ratio), intervals, due))
+    waiting = _waiting(intervals - 1, due)
+    bets = Bets(limit, tuple(running), tuple(singly), waiting, intervals * each * limit, level=level)
+    return replace(bets, shown=min(level, bets.log_ratio + GIVEN_AWAY))
 
 
 def _grown(gain: float, intervals: int, due: float) -> float:

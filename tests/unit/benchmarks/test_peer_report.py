@@ -9,6 +9,7 @@ import pytest
 from benchmarks.peer import report
 from benchmarks.peer.audit import Count
 from benchmarks.peer.measure import Side, Weights, busy, lateness, percentile, ratio, side_from
+from benchmarks.written import Goal, results
 
 
 def side(**more: Any) -> Side:
@@ -55,11 +56,11 @@ def test_goals_are_ratios_of_ours_to_theirs_and_may_fail() -> None:
     assert found["peer.rest_reads_ratio"].value == pytest.approx(0.01)
     assert found["peer.memory_ratio"].value == 2.5
     assert not found["peer.memory_ratio"].holds
-    assert not report.Goal("x", math.nan, 1.0, least=True).holds
+    assert not Goal("x", "", math.nan, "", 1.0, least=True).holds
 
 
 def test_results_say_what_was_measured_how_and_when() -> None:
-    found = report.results(side(), side(**PEER), "make bench-peer", "2026-11-24")
+    found = results(report.goals(side(), side(**PEER)), "make bench-peer", "2026-11-24")
     one = found["peer.memory_ratio"]
     assert one == {
         "value": 2.5,
