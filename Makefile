@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+# Where a machine forbids bytecode, every start of every process would compile all packages anew: half the time of the tests.
+unexport PYTHONDONTWRITEBYTECODE
 export UV_NATIVE_TLS ?= 1
 export UV_PROJECT_ENVIRONMENT := .venv
 PY := .venv/bin/python

@@ -59,3 +59,15 @@ def test_the_chances_are_those_of_the_live_rule(share: float, each: int, looks: 
             high = found.curve.by((requests + each) * NEAR[verdict])[index]
             number = sum(at_ <= requests and got == verdict for at_, got in seen)
             assert binom.ppf(1e-6, RUNS, low) <= number <= binom.ppf(1 - 1e-6, RUNS, high), (look, verdict, low, high)
+
+
+def test_the_wrong_verdict_is_rarer_than_its_risk() -> None:
+    for limit in (0.01, 0.2):
+        for risk in (0.01, 0.1):
+            for pace in (None, Pace(10.0, ((1.0, timedelta()),))):
+                (found,) = expectations(Asked(limit, risk, risk), [limit], pace, most_bad=500)
+                assert 0.1 * risk < found.passed <= risk
+                # Many in an interval: what is told of bets is the mean of all orders, and wrong verdicts come of rare ones.
+                assert 0 < found.failed <= risk
+                assert pace is not None or found.failed > 0.3 * risk
+                assert found.median is None

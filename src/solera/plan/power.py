@@ -141,13 +141,15 @@ def verdict_rule(asked: Asked, pace: Pace | None) -> tuple[Region, Region]:
     @lru_cache(maxsize=1 << 14)
     def verdict(bad: int, total: int) -> str:
         each = 1 if pace is None else pace.requests_each(total, EVIDENCE_INTERVAL)
+        # A share that is not above the limit shows nothing above it: the mean of a logarithm is not more than the logarithm of the mean.
+        over = bad > total * asked.limit
         ledger = replace(
             empty,
             step=0,
             totals={series: {0: Counter(total, bad)}},
             read_at={series: _AT},
             spreads={series: Spread(bad, total, pairs=0, squares=total * each)},
-            bets={(series[0], spec.name): typical_bets(bad, total, asked.limit, each, level)},
+            bets={(series[0], spec.name): typical_bets(bad, total, asked.limit, each, level)} if over else {},
         )
         return judge(
             (spec,), ledger, false_rollback=false_rollback, false_promotion=asked.false_promotion, intervals=False

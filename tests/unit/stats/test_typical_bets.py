@@ -49,7 +49,7 @@ def test_where_chance_has_no_say_nothing_is_approximate_but_the_beginnings(each:
 
 @pytest.mark.parametrize(
     ("bad", "total", "limit", "each"),
-    [(12, 400, 0.01, 5), (30, 1000, 0.01, 50), (60, 900, 0.05, 30), (25, 1000, 0.01, 1)],
+    [(12, 400, 0.01, 5), (30, 1000, 0.01, 50), (60, 900, 0.05, 30), (12, 300, 0.01, 1)],
 )
 def test_the_wealth_is_near_the_mean_of_many_orders(bad: int, total: int, limit: float, each: int) -> None:
     got = typical_bets(bad, total, limit, each)
