@@ -54,10 +54,10 @@ check: lint type contracts ## Lint, types, import contracts, generated files
 	@$(PY) -m solera.api.crd --check
 
 unit: check ## Fast tests that need nothing (< 60 s)
-	@.venv/bin/pytest -q -n auto tests/unit
+	@lab/layer.sh unit
 
 sim: setup ## Whole lives in a simulated world, invariants checked at every write
-	@.venv/bin/pytest -q -n auto tests/sim
+	@lab/layer.sh sim
 
 lab-up: setup ## Start the lab: a real Kubernetes on this machine
 	@$(LAB) up
@@ -78,13 +78,14 @@ NEEDS_LAB := lab-up
 endif
 
 cluster: setup $(NEEDS_LAB) ## Tests on a real control plane (no operator may run there)
-	@$(IN_CLUSTER) .venv/bin/pytest -q -n $${CLUSTER_WORKERS:-4} --dist load --maxschedchunk 1 tests/cluster
+	@$(IN_CLUSTER) lab/layer.sh cluster
 
 e2e: setup $(NEEDS_LAB) ## Tests on the lab with live traffic
 	@$(LAB) image simengine llama operator operator-next
-	@$(IN_CLUSTER) lab/e2e.sh
+	@$(IN_CLUSTER) lab/layer.sh e2e
+	@$(IN_CLUSTER) lab/layer.sh e2e-disruptive
 
-test: ## Everything: checks, then unit, cluster and e2e tests
+test: ## Everything: checks, then unit, sim, cluster and e2e tests
 	@./lab/test.sh
 
 demo: setup ## One whole life of a model, on the lab, with live traffic

@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lab import live
+from lab import live, paths
+from lab.shell import tail
+
+from e2e.scene import OF_NAME
 
 
 def once_per_run(folder: Path, what: str, do: Callable[[], None]) -> None:
@@ -56,9 +59,22 @@ def _tell_on_failure(request: pytest.FixtureRequest, space: str) -> Iterator[Non
     failed = request.session.testsfailed
     yield
     if request.session.testsfailed > failed:
-        print(live.kubectl("get", "llmdep,pods,httproute", "-n", space))
-        print(live.kubectl("get", "llmdep", "-n", space, "-o", "yaml"))
-        print(live.kubectl("logs", "-n", live.SYSTEM, "-l", "app.kubernetes.io/name=solera", "--tail=60"))
+        for what in (
+            ("get", "llmdep,pods,httproute", "-n", space),
+            ("get", "llmdep", "-n", space, "-o", "yaml"),
+            ("get", "events", "-n", space, "--sort-by=.metadata.creationTimestamp"),
+            ("logs", "-n", space, "-l", OF_NAME, "--prefix", "--tail=40", "--max-log-requests=20"),
+            ("logs", "-n", live.SYSTEM, "-l", "app.kubernetes.io/name=solera", "--tail=60"),
+        ):
+            print(_kubectl(*what))
+        print(tail(paths.LOGS / "traefik.log", 40))
+
+
+def _kubectl(*what: str) -> str:
+    try:
+        return live.kubectl(*what)
+    except live.LiveError as error:  # a pod that has not begun has no log: the others are shown all the same
+        return str(error)
 
 
 @pytest.fixture
