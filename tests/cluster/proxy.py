@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,6 +87,7 @@ class ApiProxy:
     async def stop(self) -> None:
         await self._runner.cleanup()
         await self._session.close()
+        await connections_gone()
 
     def kubeconfig(self, folder: Path) -> Path:
         """A kubeconfig file that leads here."""
@@ -162,6 +164,19 @@ class ApiProxy:
         if request.transport is not None:
             request.transport.abort()
         return ConnectionResetError("lost")
+
+
+async def connections_gone(seconds: float = 30) -> None:
+    """Wait until every connection of this loop is closed. One with TLS that was broken off waits for the goodbye of the other side, and must not outlive its loop."""
+    ends = time.monotonic() + seconds
+    loop: Any = asyncio.get_running_loop()
+    while [
+        t
+        for t in loop._transports.values()
+        if t.get_extra_info("peername") and t.get_extra_info("socket").fileno() >= 0
+    ]:
+        assert time.monotonic() < ends, "a connection is not closed"
+        await asyncio.sleep(0.01)
 
 
 class LostError(Exception):

@@ -16,6 +16,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from cluster.conftest import Kube as Kubectl
 from cluster.operator_process import until
+from cluster.proxy import connections_gone
 from solera.apply.actions import ABSENT
 from solera.apply.events import event_manifest
 from solera.apply.kube import Kube, KubeClient
@@ -72,6 +73,7 @@ async def client(cluster: Kubectl) -> AsyncIterator[KubeClient]:
     client = KubeClient(ApiClient(configuration))
     yield client
     await client.aclose()
+    await connections_gone()
 
 
 @pytest.fixture(params=["memory", "apiserver"])
