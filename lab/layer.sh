@@ -9,7 +9,7 @@ case $layer in
   # These tests mostly wait, each with an operator and a namespace of its own.
   cluster) how=(-n "${CLUSTER_WORKERS:-4}" --dist load --maxschedchunk 1) ;;
   # Each takes a quarter of a core.
-  e2e) how=(-m "not disruptive" -n "${E2E_WORKERS:-3}" --dist worksteal) ;;
+  e2e) how=(-m "not disruptive" -n "${E2E_WORKERS:-4}" --dist worksteal) ;;
   e2e-disruptive) how=(-m disruptive) ;;
   *) echo "lab/layer.sh unit|sim|cluster|e2e|e2e-disruptive [FOLDER]" >&2; exit 2 ;;
 esac
