@@ -87,7 +87,6 @@ class ApiProxy:
     async def stop(self) -> None:
         await self._runner.cleanup()
         await self._session.close()
-        await connections_gone()
 
     def kubeconfig(self, folder: Path) -> Path:
         """A kubeconfig file that leads here."""

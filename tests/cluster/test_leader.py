@@ -16,7 +16,7 @@ import pytest
 
 from cluster.conftest import Kube
 from cluster.operator_process import OperatorProcess, free_port, until
-from cluster.proxy import ApiProxy, Seen
+from cluster.proxy import ApiProxy, Seen, connections_gone
 from cluster.test_operator import alone, children, deployment, settled
 from solera.config import Config
 from solera.operator.core import Operator
@@ -116,6 +116,7 @@ def kube(cluster: Kube) -> Iterator[Kube]:
 async def replicas(kube: Kube, tmp_path: Path) -> AsyncIterator[Replicas]:
     async with AsyncExitStack() as stack:
         yield Replicas(kube, tmp_path, stack)
+    await connections_gone()
 
 
 def scaled(kube: Kube, replicas: int) -> None:
@@ -293,6 +294,7 @@ async def test_every_write_asks_the_lease_first(kube: Kube, tmp_path: Path, monk
         stop.set()
         await running
         await proxy.stop()
+        await connections_gone()
 
 
 async def test_cut_off_from_the_apiserver_it_gives_up_before_the_other_may_begin(

@@ -17,7 +17,7 @@ import pytest
 
 from cluster.conftest import Kube
 from cluster.operator_process import OperatorProcess, until
-from cluster.proxy import ApiProxy, LostError, Seen
+from cluster.proxy import ApiProxy, LostError, Seen, connections_gone
 
 pytestmark = pytest.mark.cluster
 
@@ -72,6 +72,7 @@ async def proxy(cluster: Kube) -> AsyncIterator[ApiProxy]:
     await proxy.start()
     yield proxy
     await proxy.stop()
+    await connections_gone()
 
 
 @pytest.fixture

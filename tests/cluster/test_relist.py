@@ -19,7 +19,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from cluster.conftest import Kube
 from cluster.operator_process import until
-from cluster.proxy import ApiProxy
+from cluster.proxy import ApiProxy, connections_gone
 from solera.apply.kube import KubeClient
 from solera.kinds import LABEL_LLMDEPLOYMENT, LLM_DEPLOYMENT, ROLLOUT_RECORD
 from solera.observe.informer import Informer, trim
@@ -85,6 +85,7 @@ async def proxy(cluster: Kube) -> AsyncIterator[Forgetful]:
     await proxy.start()
     yield proxy
     await proxy.stop()
+    await connections_gone()
 
 
 def llmdeployment(name: str) -> dict[str, Any]:
