@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,21 @@ import aiohttp
 Object = dict[str, Any]
 
 
+def _ports() -> Iterator[int]:
+    """Ports that nobody listens at and that stay free: below those that the kernel gives to connections, and each worker of the tests has its own."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for port in itertools.cycle(range(20_000 + 500 * worker, 20_500 + 500 * worker)):
+        with socket.socket() as listener:
+            if listener.connect_ex(("127.0.0.1", port)) == 0:
+                continue
+        yield port
+
+
+_free = _ports()
+
+
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    return next(_free)
 
 
 @dataclass
