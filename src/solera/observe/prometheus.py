@@ -2,6 +2,9 @@
 
 One instant query for each metric and round, for the whole cluster, shared by all LLMDeployments that ask with the same ``now``. No
 ``rate()``: it reads samples again and extrapolates. Series are matched to pods by their namespace and pod labels.
+
+All queries of a round are evaluated at one moment of the Prometheus's own clock. Otherwise a scrape that comes between two of them gives counters of one
+process and the start of another. The moment lies SETTLED seconds back: a scrape is dated when it begins, and its samples are there when it is over.
 """
 
 from __future__ import annotations
@@ -26,14 +29,19 @@ COUNTERS = {"vLLM": (VLLM_FINISHED, HTTP_REQUESTS), "SGLang": (SGLANG_RESPONSES,
 
 MOST_PODS = 10_000
 
+SETTLED = 1.0
+"""Seconds after which a scrape is taken to be complete."""
+
+SERVER_TIME = "vector(time())"
+
 Series = Sequence[Mapping[str, Any]]
 
 
 class Ask(Protocol):
     """Answers one instant query; blocks, and is called in a thread."""
 
-    def __call__(self, query: str) -> Series:
-        """The result vector, as Prometheus's HTTP API gives it.
+    def __call__(self, query: str, at: float | None = None) -> Series:
+        """The result vector, as Prometheus's HTTP API gives it, evaluated at that time (seconds since 1970); None is the server's now.
 
         Raises:
             Unreachable: no usable answer in time.
@@ -57,7 +65,7 @@ class PrometheusSource:
         self._timeout = timeout
         self._labels = labels or Labels()
         self._round: datetime | None = None
-        self._answers: dict[str, asyncio.Task[Series]] = {}
+        self._answers: dict[tuple[str, float | None], asyncio.Task[Series]] = {}
         self._one_at_a_time = asyncio.Lock()
         # A thread of its own: one that hangs in a name look-up must not take those of others, and must not become many.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"prometheus-{name}")
@@ -122,31 +130,37 @@ class PrometheusSource:
         by_pod: dict[tuple[str, str], Families | Unreadable] = {}
         sampled: dict[tuple[str, str], datetime] = {}
         pods = f'{self._labels.namespace}!="",{self._labels.pod}!=""'
+        moment = _moment(await self._query(SERVER_TIME, None))
         plain = [name for engine in shown for name in COUNTERS[engine]] + [START_TIME] * bool(shown)
         for name in plain:
-            self._sort(by_pod, name, await self._query(f"{name}{{{pods}}}"))
+            self._sort(by_pod, name, await self._query(f"{name}{{{pods}}}", moment))
         for engine in shown:
             for histogram, seconds in _thresholds(engine, guardrails):
-                await self._histogram(by_pod, histogram, seconds, pods)
+                await self._histogram(by_pod, histogram, seconds, pods, moment)
             first, spare = COUNTERS[engine]
             requests = first if engine == "vLLM" else f"{first},{spare}"
             for name in requests.split(","):
-                for series in await self._query(f"timestamp({name}{{{pods}}})"):
+                for series in await self._query(f"timestamp({name}{{{pods}}})", moment):
                     at = _time(name, series)
                     pod = self._pod(series)
                     sampled[pod] = max(at, sampled.get(pod, at))
         return by_pod, {pod: min(at, now) for pod, at in sampled.items()}
 
     async def _histogram(
-        self, by_pod: dict[tuple[str, str], Families | Unreadable], histogram: str, seconds: float, pods: str
+        self,
+        by_pod: dict[tuple[str, str], Families | Unreadable],
+        histogram: str,
+        seconds: float,
+        pods: str,
+        moment: float | None,
     ) -> None:
         """The one bucket that is asked for and the count. All of them only where it does not exist, to say which do."""
         name = f"{histogram}_bucket"
         bounds = "|".join(sorted({repr(float(seconds)), f"{seconds:g}"})).replace(".", r"\\.")
-        found = await self._query(f'{name}{{{pods},le=~"{bounds}|[+]Inf"}}')
+        found = await self._query(f'{name}{{{pods},le=~"{bounds}|[+]Inf"}}', moment)
         exact = {self._pod(s) for s in found if s["metric"].get("le") != "+Inf"}
         if exact != {self._pod(s) for s in found}:
-            found = await self._query(f"{name}{{{pods}}}")
+            found = await self._query(f"{name}{{{pods}}}", moment)
         self._sort(by_pod, name, found)
 
     def _sort(self, by_pod: dict[tuple[str, str], Families | Unreadable], name: str, result: Series) -> None:
@@ -162,19 +176,19 @@ class PrometheusSource:
         metric = series["metric"]
         return metric.get(self._labels.namespace, ""), metric.get(self._labels.pod, "")
 
-    async def _query(self, query: str) -> Series:
+    async def _query(self, query: str, at: float | None) -> Series:
         """The answer of this round to ``query``; asked once, whoever needs it."""
-        task = self._answers.get(query)
+        task = self._answers.get((query, at))
         if task is None:
-            task = self._answers[query] = asyncio.create_task(self._ask_once(query))
+            task = self._answers[query, at] = asyncio.create_task(self._ask_once(query, at))
         return await asyncio.shield(task)
 
-    async def _ask_once(self, query: str) -> Series:
+    async def _ask_once(self, query: str, at: float | None) -> Series:
         # The time of a query runs from when it is asked, not while it waits for the thread.
         async with self._one_at_a_time:
             try:
                 async with asyncio.timeout(self._timeout + 1.0):
-                    return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, query)
+                    return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, query, at)
             except TimeoutError:
                 raise Unreachable(f"Prometheus {self.name} gave no complete answer within {self._timeout:g}s") from None
 
@@ -184,6 +198,14 @@ def _thresholds(engine: str, guardrails: Iterable[GuardrailQuery]) -> Iterable[t
         histogram = HISTOGRAMS[engine].get(guardrail.metric)
         if histogram is not None and guardrail.slower_than is not None:
             yield histogram, guardrail.slower_than
+
+
+def _moment(answer: Series) -> float | None:
+    """When the queries of a round are evaluated; None, which is whenever each of them comes, where the server does not tell its time."""
+    try:
+        return float(answer[0]["value"][0]) - SETTLED
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
 
 
 def _value(name: str, series: Mapping[str, Any]) -> float:
@@ -244,11 +266,11 @@ def connect(
     once = Retry(total=0, connect=0, read=0, redirect=0, status=0, other=0)
     client = PrometheusConnect(url, retry=once, session=session, timeout=timeout, method="POST")
 
-    def ask(query: str) -> Series:
+    def ask(query: str, at: float | None = None) -> Series:
         try:
             if token_file is not None:
                 client.headers = {"Authorization": f"Bearer {Path(token_file).read_text().strip()}"}
-            result = client.custom_query(query)
+            result = client.custom_query(query, params=None if at is None else {"time": f"{at:.3f}"})
         except PrometheusApiClientException as error:
             raise Unreachable(f"Prometheus {name} refuses: {str(error)[:200]}") from None
         except requests.exceptions.Timeout:

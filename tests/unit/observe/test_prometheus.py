@@ -12,7 +12,7 @@ import pytest
 
 from solera.observe.fetch import Unreachable
 from solera.observe.metrics import GuardrailQuery, Target
-from solera.observe.prometheus import Labels, PrometheusSource, connect
+from solera.observe.prometheus import SERVER_TIME, SETTLED, Labels, PrometheusSource, connect
 from solera.plan.evidence import Counter
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -32,6 +32,8 @@ class Server:
         self.at = NOW - timedelta(seconds=3)
         self.series = {}
         self.queries = []
+        self.asked_at = set()
+        self.tells_time = True
         self.trouble = None
         self.time = None
 
@@ -49,10 +51,13 @@ class Server:
     def put(self, name, value, **labels):
         self.series.setdefault(name, []).append((labels, value))
 
-    def __call__(self, query):
+    def __call__(self, query, at=None):
         self.queries.append(query)
         if self.trouble is not None:
             raise self.trouble
+        if query == SERVER_TIME:
+            return self.tells_time and [{"metric": {}, "value": [NOW.timestamp(), f"{NOW.timestamp()}"]}]
+        self.asked_at.add(at)
         name = query.removeprefix("timestamp(").split("{")[0]
         wanted = (
             query.split('le=~"')[1].split('"')[0].replace("\\\\", "").replace("[+]", "+").split("|")
@@ -104,8 +109,41 @@ async def test_one_query_for_each_metric_whoever_asks(server, source):
         server.pod(f"pod-{n}")
     await asyncio.gather(*(source.read([target(n)], GUARDRAILS, NOW) for n in range(30)))
     assert max(Tally(server.queries).values()) == 1
-    assert len(server.queries) == 5  # requests, HTTP server, start, one histogram, time of the samples
+    # Its own time, requests, HTTP server, start, one histogram, time of the samples.
+    assert len(server.queries) == 6
+    assert server.asked_at == {NOW.timestamp() - SETTLED}
     assert not any("rate(" in q or "increase(" in q for q in server.queries)
+
+
+async def test_a_restart_that_is_scraped_within_a_round_belongs_to_the_next_round(server, source):
+    """Otherwise counters that begin again at zero would be read with the start of the process before."""
+    server.pod("pod-1")
+    after = Server().pod("pod-1", finished=(("stop", 1), ("error", 0)), ttft=((2.5, 1), ("+Inf", 1)))
+    after.series["process_start_time_seconds"] = [({"namespace": "ml", "pod": "pod-1"}, 1795471900.5)]
+    after.at = scraped = NOW
+    asked = 0
+
+    def prometheus(query, at=None):
+        nonlocal asked
+        asked += 1
+        known = asked > 2 and (at is None or at >= scraped.timestamp())
+        return (after if known else server)(query, at)
+
+    source = PrometheusSource("prod", prometheus)
+    (reading,) = (await source.read([target(1)], GUARDRAILS, NOW)).readings
+    assert (reading.started, reading.at) == ("1795471818.89", server.at)
+    assert reading.counters == {"": Counter(100, 0), "errors": Counter(100, 10), "ttft": Counter(90, 10)}
+    scraped = NOW - timedelta(seconds=SETTLED)
+    (reading,) = (await source.read([target(1)], GUARDRAILS, NOW + timedelta(seconds=1))).readings
+    assert reading.started == "1795471900.50"
+    assert reading.counters == {"": Counter(1, 0), "errors": Counter(1, 0), "ttft": Counter(1, 0)}
+    source.close()
+
+
+async def test_a_server_that_does_not_tell_its_time_is_asked_for_its_now(server, source):
+    server.pod("pod-1").tells_time = []
+    assert (await source.read([target(1)], GUARDRAILS, NOW)).readings
+    assert server.asked_at == {None}
 
 
 async def test_a_sample_is_given_once(server, source):
@@ -130,7 +168,7 @@ async def test_other_names_of_labels(server):
     server.pod("", exported_namespace="ml", exported_pod="pod-1")
     source = PrometheusSource("prod", server, labels=Labels("exported_namespace", "exported_pod"))
     assert (await source.read([target(1)], GUARDRAILS, NOW)).readings
-    assert all('exported_namespace!="",exported_pod!=""' in q for q in server.queries)
+    assert all('exported_namespace!="",exported_pod!=""' in q for q in server.queries if q != SERVER_TIME)
     source.close()
 
 
@@ -194,7 +232,7 @@ async def test_an_outage_is_one_error_and_no_number(server, source):
 async def test_a_slow_server_is_asked_by_one_thread_only():
     asked, now, most = 0, 0, 0
 
-    def slow(_query):
+    def slow(_query, _at):
         nonlocal asked, now, most
         asked, now = asked + 1, now + 1
         most = max(most, now)
@@ -219,11 +257,13 @@ def http():
         answer = (200, json.dumps({"status": "success", "data": {"resultType": "vector", "result": []}}))
         wait = 0.0
         seen: ClassVar[list] = []
+        times: ClassVar[list] = []
 
         def do_POST(self):
             length = int(self.headers.get("Content-Length") or 0)
             query = parse_qs(urlsplit(self.path).query) | parse_qs(self.rfile.read(length).decode())
             self.seen.append((urlsplit(self.path).path, query["query"][0], self.headers.get("Authorization")))
+            self.times.append(query.get("time"))
             time.sleep(self.wait)
             status, body = self.answer
             self.send_response(status)
@@ -240,7 +280,7 @@ def http():
         def log_message(self, *_):
             pass
 
-    Handler.seen = []
+    Handler.seen, Handler.times = [], []
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True
     httpd.handle_error = lambda *_: None  # the client that left on purpose
@@ -263,7 +303,8 @@ def test_the_client_sends_the_query_and_the_token_as_it_is_now(http, tmp_path):
     client = ask(http, token_file=str(token))
     assert client('up{pod!=""}') == []
     token.write_text("second\n")
-    client("up")
+    client("up", 1795471818.8914)
+    assert http.times == [None, ["1795471818.891"]]
     assert http.seen == [("/api/v1/query", 'up{pod!=""}', "Bearer first"), ("/api/v1/query", "up", "Bearer second")]
 
 
