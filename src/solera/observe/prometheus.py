@@ -70,6 +70,7 @@ class PrometheusSource:
         # A thread of its own: one that hangs in a name look-up must not take those of others, and must not become many.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"prometheus-{name}")
         self._read_at: dict[str, datetime] = {}
+        self._dated: set[str] = set()
 
     async def read(
         self, targets: Sequence[Target], guardrails: Sequence[GuardrailQuery], now: datetime
@@ -105,8 +106,14 @@ class PrometheusSource:
                 unmeasurable.update(measured.unmeasurable)
                 if measured.absent:
                     errors[target.instance] = f"NoData: Prometheus {self.name}: {'; '.join(measured.absent.values())}"
-                if measured.counters and self._is_new(target.instance, at):
-                    begun = exposition.started(found) or (f"{target.started.timestamp():.2f}" if target.started else "")
+                begun = exposition.started(found)
+                if not begun and target.instance in self._dated:
+                    # Another word for the start would make it another process, and the next one with the right word a third.
+                    errors[target.instance] = (
+                        f"NoData: Prometheus {self.name} has lost {START_TIME} of pod {target.pod}"
+                    )
+                elif measured.counters and self._is_new(target.instance, at, dated=bool(begun)):
+                    begun = begun or (f"{target.started.timestamp():.2f}" if target.started else "")
                     readings.append(
                         Reading(at, "prometheus", target.revision, target.instance, begun, measured.counters)
                     )
@@ -116,12 +123,16 @@ class PrometheusSource:
         """Give up the thread; a query in it ends by its own timeout."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _is_new(self, instance: str, at: datetime) -> bool:
-        """True once for each sample of a pod."""
+    def _is_new(self, instance: str, at: datetime, *, dated: bool) -> bool:
+        """True once for each sample of a pod. ``dated``: it came with the start of its process, which is expected from then on."""
         new = self._read_at.pop(instance, None) != at
         self._read_at[instance] = at
+        if dated:
+            self._dated.add(instance)
         if len(self._read_at) > MOST_PODS:
-            del self._read_at[next(iter(self._read_at))]
+            oldest = next(iter(self._read_at))
+            del self._read_at[oldest]
+            self._dated.discard(oldest)
         return new
 
     async def _collect(

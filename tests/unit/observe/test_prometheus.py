@@ -140,6 +140,19 @@ async def test_a_restart_that_is_scraped_within_a_round_belongs_to_the_next_roun
     source.close()
 
 
+async def test_a_pod_whose_start_is_missing_for_a_round_is_no_other_process(server, source):
+    server.pod("pod-1")
+    begun = NOW - timedelta(hours=1)
+    starts = server.series["process_start_time_seconds"]
+    found = []
+    for second, there in enumerate((starts, [], starts)):
+        server.series["process_start_time_seconds"] = there
+        server.at += timedelta(seconds=1)
+        found.append(await source.read([target(1, started=begun)], GUARDRAILS, NOW + timedelta(seconds=second)))
+    assert [[r.started for r in f.readings] for f in found] == [["1795471818.89"], [], ["1795471818.89"]]
+    assert found[1].errors == {"uid-1": "NoData: Prometheus prod has lost process_start_time_seconds of pod pod-1"}
+
+
 async def test_a_server_that_does_not_tell_its_time_is_asked_for_its_now(server, source):
     server.pod("pod-1").tells_time = []
     assert (await source.read([target(1)], GUARDRAILS, NOW)).readings
