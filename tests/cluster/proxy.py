@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import ssl
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,8 @@ import aiohttp
 from aiohttp import web
 from kubernetes.aio import config as kube_config
 from kubernetes.aio.client import Configuration
+
+from cluster.operator_process import until
 
 HOP_BY_HOP = {"host", "connection", "content-length", "transfer-encoding", "authorization", "accept-encoding"}
 
@@ -165,17 +166,15 @@ class ApiProxy:
         return ConnectionResetError("lost")
 
 
-async def connections_gone(seconds: float = 30) -> None:
+async def connections_gone() -> None:
     """Wait until every connection of this loop is closed. One with TLS that was broken off waits for the goodbye of the other side, and must not outlive its loop."""
-    ends = time.monotonic() + seconds
     loop: Any = asyncio.get_running_loop()
-    while [
-        t
-        for t in loop._transports.values()
-        if t.get_extra_info("peername") and t.get_extra_info("socket").fileno() >= 0
-    ]:
-        assert time.monotonic() < ends, "a connection is not closed"
-        await asyncio.sleep(0.01)
+
+    def gone() -> bool:
+        of_peers = [t for t in loop._transports.values() if t.get_extra_info("peername")]
+        return all(t.get_extra_info("socket").fileno() < 0 for t in of_peers)
+
+    await until("all connections are closed", gone)
 
 
 class LostError(Exception):
