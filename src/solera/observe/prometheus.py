@@ -10,19 +10,18 @@ process and the start of another. The moment lies SETTLED seconds back: a scrape
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 from solera.observe import engines, exposition
 from solera.observe.engines import HISTOGRAMS, HTTP_REQUESTS, SGLANG_REQUESTS, SGLANG_RESPONSES, VLLM_FINISHED
 from solera.observe.exposition import START_TIME, Families
 from solera.observe.fetch import Unreachable
 from solera.observe.metrics import GuardrailQuery, SourceResult, Target, Unreadable
+from solera.observe.prometheus_api import Ask, Series
 from solera.plan.evidence import Reading
 
 COUNTERS = {"vLLM": (VLLM_FINISHED, HTTP_REQUESTS), "SGLang": (SGLANG_RESPONSES, SGLANG_REQUESTS)}
@@ -34,19 +33,6 @@ SETTLED = 1.0
 
 SERVER_TIME = "vector(time())"
 
-Series = Sequence[Mapping[str, Any]]
-
-
-class Ask(Protocol):
-    """Answers one instant query; blocks, and is called in a thread."""
-
-    def __call__(self, query: str, at: float | None = None) -> Series:
-        """The result vector, as Prometheus's HTTP API gives it, evaluated at that time (seconds since 1970); None is the server's now.
-
-        Raises:
-            Unreachable: no usable answer in time.
-        """
-
 
 @dataclass(frozen=True, slots=True)
 class Labels:
@@ -54,6 +40,14 @@ class Labels:
 
     namespace: str = "namespace"
     pod: str = "pod"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The newest sample of a pod that was read, and whether any came with the start of its process, which is expected from then on."""
+
+    at: datetime
+    dated: bool
 
 
 class PrometheusSource:
@@ -69,8 +63,7 @@ class PrometheusSource:
         self._one_at_a_time = asyncio.Lock()
         # A thread of its own: one that hangs in a name look-up must not take those of others, and must not become many.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"prometheus-{name}")
-        self._read_at: dict[str, datetime] = {}
-        self._dated: set[str] = set()
+        self._known: dict[str, Known] = {}
 
     async def read(
         self, targets: Sequence[Target], guardrails: Sequence[GuardrailQuery], now: datetime
@@ -106,8 +99,8 @@ class PrometheusSource:
                 unmeasurable.update(measured.unmeasurable)
                 if measured.absent:
                     errors[target.instance] = f"NoData: Prometheus {self.name}: {'; '.join(measured.absent.values())}"
-                begun = exposition.started(found)
-                if not begun and target.instance in self._dated:
+                begun, known = exposition.started(found), self._known.get(target.instance)
+                if not begun and known is not None and known.dated:
                     # Another word for the start would make it another process, and the next one with the right word a third.
                     errors[target.instance] = (
                         f"NoData: Prometheus {self.name} has lost {START_TIME} of pod {target.pod}"
@@ -124,16 +117,12 @@ class PrometheusSource:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _is_new(self, instance: str, at: datetime, *, dated: bool) -> bool:
-        """True once for each sample of a pod. ``dated``: it came with the start of its process, which is expected from then on."""
-        new = self._read_at.pop(instance, None) != at
-        self._read_at[instance] = at
-        if dated:
-            self._dated.add(instance)
-        if len(self._read_at) > MOST_PODS:
-            oldest = next(iter(self._read_at))
-            del self._read_at[oldest]
-            self._dated.discard(oldest)
-        return new
+        """True once for each sample of a pod. ``dated``: it came with the start of its process."""
+        known = self._known.pop(instance, None)
+        self._known[instance] = Known(at, dated or (known is not None and known.dated))
+        if len(self._known) > MOST_PODS:
+            del self._known[next(iter(self._known))]
+        return known is None or known.at != at
 
     async def _collect(
         self, shown: Sequence[str], guardrails: Sequence[GuardrailQuery], now: datetime
@@ -231,73 +220,3 @@ def _time(name: str, series: Mapping[str, Any]) -> datetime:
         return datetime.fromtimestamp(_value(name, series), UTC)
     except (ValueError, OverflowError, OSError):
         raise Unreadable(f"the time of a sample of {name} is {series['value'][1]}, which is no time") from None
-
-
-def connect(
-    name: str,
-    url: str,
-    *,
-    timeout: float,
-    max_bytes: int,
-    token_file: str | None = None,
-    ca_file: str | None = None,
-    clock: Callable[[], float] = time.monotonic,
-) -> Ask:
-    """An ``Ask`` on prometheus-api-client, which has neither a timeout nor a bound of its own and retries for seconds.
-
-    The library is imported here, since only those who declare a Prometheus should pay for it.
-    """
-    import requests  # noqa: PLC0415
-    from prometheus_api_client import PrometheusApiClientException, PrometheusConnect  # noqa: PLC0415
-    from urllib3.util.retry import Retry  # noqa: PLC0415
-
-    class BoundedSession(requests.Session):
-        """A session that reads an answer only as long as time and bytes last."""
-
-        def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-            ends = clock() + timeout
-            response = super().send(request, **{**kwargs, "stream": True, "allow_redirects": False})
-            parts: list[bytes] = []
-            size = 0
-            for part in response.iter_content(1 << 16):
-                size += len(part)
-                if size > max_bytes:
-                    response.close()
-                    raise Unreachable(f"the answer of Prometheus {name} is longer than {max_bytes} bytes")
-                if clock() > ends:
-                    response.close()
-                    raise Unreachable(f"Prometheus {name} gave no complete answer within {timeout:g}s")
-                parts.append(part)
-            response._content = b"".join(parts)  # what the library's own reading would have left here  # noqa: SLF001
-            return response
-
-    session = BoundedSession()
-    session.trust_env = False
-    session.verify = ca_file or True
-    once = Retry(total=0, connect=0, read=0, redirect=0, status=0, other=0)
-    client = PrometheusConnect(url, retry=once, session=session, timeout=timeout, method="POST")
-
-    def ask(query: str, at: float | None = None) -> Series:
-        try:
-            if token_file is not None:
-                client.headers = {"Authorization": f"Bearer {Path(token_file).read_text().strip()}"}
-            result = client.custom_query(query, params=None if at is None else {"time": f"{at:.3f}"})
-        except PrometheusApiClientException as error:
-            raise Unreachable(f"Prometheus {name} refuses: {str(error)[:200]}") from None
-        except requests.exceptions.Timeout:
-            raise Unreachable(f"Prometheus {name} gave no complete answer within {timeout:g}s") from None
-        except (requests.exceptions.RequestException, OSError, ValueError, KeyError, TypeError) as error:
-            raise Unreachable(f"Prometheus {name}: {_short(error)}") from None
-        if not isinstance(result, list):
-            raise Unreachable(f"Prometheus {name} gave no vector")
-        return cast("Series", result)
-
-    return ask
-
-
-def _short(error: BaseException) -> str:
-    """The innermost cause, without the chain of wrappers around it."""
-    while isinstance(inner := (error.args[0] if error.args else None) or error.__cause__, BaseException):
-        error = inner
-    reason = getattr(error, "reason", None)
-    return _short(reason) if isinstance(reason, BaseException) else (str(error) or type(error).__name__)[:200]

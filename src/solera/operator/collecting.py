@@ -9,7 +9,7 @@ from datetime import datetime
 
 from solera.config import DIRECT, Config, PrometheusSource
 from solera.kinds import Key
-from solera.observe import prometheus
+from solera.observe import prometheus, prometheus_api
 from solera.observe.collector import Collector, Source
 from solera.observe.direct import DirectSource
 from solera.observe.fetch import client
@@ -51,7 +51,7 @@ async def collecting(
 
 def _prometheus(declared: PrometheusSource, limit: int) -> prometheus.PrometheusSource:
     timeout = declared.timeout.total_seconds()
-    ask = prometheus.connect(
+    ask = prometheus_api.connect(
         declared.name,
         declared.url,
         timeout=timeout,

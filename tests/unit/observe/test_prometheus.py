@@ -12,7 +12,8 @@ import pytest
 
 from solera.observe.fetch import Unreachable
 from solera.observe.metrics import GuardrailQuery, Target
-from solera.observe.prometheus import SERVER_TIME, SETTLED, Labels, PrometheusSource, connect
+from solera.observe.prometheus import SERVER_TIME, SETTLED, Labels, PrometheusSource
+from solera.observe.prometheus_api import connect
 from solera.plan.evidence import Counter
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
