@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from solera.api.defaults import RISK
 from solera.plan.ledger import (
     ALL_REQUESTS,
+    MAX_FALLS,
     SOURCES,
     ZERO,
     Counter,
@@ -53,9 +54,6 @@ FUTURE = timedelta(seconds=5)
 
 SKEW = timedelta(seconds=60)
 """How far a node's clock, which dates process starts, may lie behind the operator's."""
-
-MAX_FALLS = 3
-"""A process whose counters fell this often is not one process (a load-balanced address): nothing more of it is counted."""
 
 QUARANTINE = 2
 """After a fall, so many readings must follow on each other before differences count again."""
@@ -179,7 +177,7 @@ class _Look:
             return
         # Scraped halfway through an update, more can be bad than there were events: both wait for the next reading.
         whole = {n: c for n, c in counters.items() if n not in old or c.bad - old[n].bad <= c.total - old[n].total}
-        counts = known.falls < MAX_FALLS and not known.quarantine
+        counts = not (known.given_up or known.quarantine)
         flown = follow(former, reading, whole) if counts else {}
         ahead = ahead_of(known.ahead, old, whole, flown)
         if counts:

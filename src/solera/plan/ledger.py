@@ -22,6 +22,9 @@ MIN_SLICES = 24
 MAX_CELLS = 6000
 """How many slices of time a ledger keeps: at most MAX_SLICES, fewer where MAX_CELLS / number of series is less."""
 
+MAX_FALLS = 3
+"""A process whose counters fell this often is not one process (a load-balanced address): nothing more of it is counted."""
+
 SOURCES = ("gateway", "engine", "prometheus")
 """Where counts come from, the one that sees most of what users see first."""
 
@@ -97,6 +100,11 @@ class Instance:
     earlier: tuple[str, ...] = ()
     gone: bool = False
     ahead: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nothing more of it is counted."""
+        return self.falls >= MAX_FALLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +212,11 @@ class Ledger:
         """Counts over the whole rollout."""
         counters = self.totals.get((source, revision, guardrail), {}).values()
         return Counter(sum(c.total for c in counters), sum(c.bad for c in counters))
+
+    def given_up(self, source: str, revision: str) -> bool:
+        """Whether nothing more is counted of any process of this revision that is not gone."""
+        there = [i for (of, name, _), i in self.instances.items() if (of, name) == (source, revision) and not i.gone]
+        return bool(there) and all(instance.given_up for instance in there)
 
     def requests(self, revision: str, step: int | None = None) -> int:
         """Requests of a revision in ``step`` (default: the step in force), by the source that observed most of both arms."""

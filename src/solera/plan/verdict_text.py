@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-from solera.plan.ledger import Counter, Ledger, Pairing, Slice
+from solera.plan.ledger import MAX_FALLS, Counter, Ledger, Pairing, Slice
 from solera.plan.overdue import overdue
 from solera.plan.showing import ALLOWED, Evidence
 from solera.stats.share import divergence
@@ -48,7 +48,7 @@ def against_stable(pairing: Pairing) -> str:
 def silence(
     ledger: Ledger, source: str, guardrail: str, whole: Counter, stale_after: timedelta, blind: str | None = None
 ) -> str | None:
-    """Why nothing is known, or None when enough is: never measured, no requests yet, or a source that fell silent.
+    """Why nothing is known, or None when enough is: never measured, not believed, no requests yet, or a source that fell silent.
 
     ``blind`` is why the newest look at the source told nothing.
     """
@@ -56,6 +56,11 @@ def silence(
     why = f" ({blind})" if blind else ""
     if read_at is None:
         return f"no source has measured this for the candidate{why}{_refusals(ledger)}"
+    if ledger.given_up(source, ledger.candidate):
+        return (
+            f"counters from {source} fell {MAX_FALLS} times without a restart and are not counted any more: "
+            f"is there one address for several processes? Before that {counts(whole)}"
+        )
     quiet = ledger.now - read_at
     if quiet > stale_after:
         return (

@@ -446,6 +446,27 @@ class TestWhatIsNoEvidence:
         assert found.verdict == NO_DATA
         assert "48 not a count" in found.reason
 
+    def test_counters_that_fall_again_and_again_are_no_evidence_at_once(self) -> None:
+        of, one, other = counted(5000, 10), Process(began=1), Process(began=1)
+        one.serve(5000, 10)
+        other.serve(3000, 6)
+        seconds, seen = 100.0, []
+        for _ in range(3):
+            for behind_the_address in (other, one):
+                seconds += 5
+                of = absorb(of, [behind_the_address.read(seconds)], step=0, now=at(seconds))
+            seen.append(verdict(of).verdict)
+        assert seen == [PASS, PASS, NO_DATA]
+        assert verdict(of).reason == (
+            "counters from engine fell 3 times without a restart and are not counted any more: "
+            "is there one address for several processes? Before that 10 of 5,000 requests bad (0.2%)"
+        )
+        again = Process(instance="pod-2", began=120)
+        again.serve(10)
+        assert verdict(absorb(of, [again.read(140)], step=0, now=at(140))).verdict == PASS
+        gone = absorb(of, [], step=0, now=at(141), alive=set())
+        assert verdict(gone).verdict == PASS
+
     def test_a_failure_that_was_seen_stays_one_when_the_source_falls_silent(self) -> None:
         of = absorb(counted(100, 50), [], step=0, now=at(3600))
         assert verdict(of).verdict == FAIL
