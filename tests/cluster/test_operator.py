@@ -5,9 +5,11 @@ shown is how the operator writes, rests, restarts, and hears; traffic is in test
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -201,10 +203,8 @@ async def test_killed_before_or_after_any_write_the_end_is_the_same(
     kube.create(deployment())
     await at_rest(kube, proxy)
     undisturbed = essence(kube)
-    writes = [s for s in proxy.writes() if "/events" not in s.path]
-    assert len(writes) >= 4
     for lost_answer in (False, True):
-        for number in range(len(writes)):
+        for number in itertools.count():
             await operator.end(signal.SIGKILL)
             proxy.before = proxy.after = _pass
             kube.run("delete", "llmdep", "chat")
@@ -216,13 +216,31 @@ async def test_killed_before_or_after_any_write_the_end_is_the_same(
                 proxy.before = killer
             kube.create(deployment())
             await operator.start(ready=False)
-            await until(f"it was killed at write {number}", lambda: killer.done, 60)  # noqa: B023
+            killed = await _killed(killer, kube, proxy)
             proxy.before = proxy.after = _pass
-            assert operator.process is not None
-            await operator.process.wait()
-            await operator.start()
-            await at_rest(kube, proxy, quiet=0.7)
+            if killed:
+                assert operator.process is not None
+                await operator.process.wait()
+                await operator.start()
+                await at_rest(kube, proxy, quiet=0.7)
             assert essence(kube) == undisturbed, f"write {number}, answer lost: {lost_answer}"
+            if not killed:
+                assert number >= 4, "three children and a status at least"
+                break
+
+
+async def _killed(killer: _Killer, kube: Kube, proxy: ApiProxy) -> bool:
+    """Wait until it has killed. False where all came to rest before: on a quick machine fewer statuses are written on the way."""
+    writes, since, ends = -1, 0.0, time.monotonic() + 60
+    while not killer.done:
+        now, count = time.monotonic(), len(proxy.writes())
+        assert now < ends, f"neither killed nor at rest after {count} writes"
+        if count != writes:
+            writes, since = count, now
+        elif now - since > 3 and settled(kube):
+            return False
+        await asyncio.sleep(0.1)
+    return True
 
 
 async def _pass(_seen: Seen) -> None:
