@@ -22,13 +22,16 @@ _VLLM_FINISHED, _VLLM_HTTP = "vllm:request_success_total", "http_requests_total"
 _SGLANG_BEGUN, _SGLANG_ACTIVE = "sglang:http_requests_total", "sglang:http_requests_active"
 _SGLANG_FINISHED = "sglang:e2e_request_latency_seconds_count"
 
+UNTIL_ANSWERED = frozenset({"TimeToFirstToken", "RequestLatency"})
+"""Metrics whose time runs as long as the answer is awaited: a request in flight for longer than slowerThan is bad already."""
+
 NAMES = frozenset((_VLLM_RUNNING, _VLLM_WAITING, _SGLANG_BEGUN, _SGLANG_ACTIVE))
 """The names that nothing but a flight is read from: without them, or with nonsense in them, there is none."""
 
 
 def flight(found: Families, engine: str, guardrail: GuardrailQuery, counter: Counter) -> Flight | None:
-    """What is known of the requests in flight of a latency guardrail whose histogram gave ``counter``; None where that is nothing."""
-    if guardrail.slower_than is None:
+    """What is known of the requests in flight of a guardrail in UNTIL_ANSWERED whose histogram gave ``counter``; None where that is nothing."""
+    if guardrail.slower_than is None or guardrail.metric not in UNTIL_ANSWERED:
         return None
     try:
         known = _vllm(found) if engine == "vLLM" else _sglang(found) if engine == "SGLang" else None

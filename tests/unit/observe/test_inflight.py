@@ -111,6 +111,11 @@ def test_errors_have_no_flight():
     assert measured(VLLM, GuardrailQuery("errors", "ErrorRate")).flights == {}
 
 
+def test_a_metric_whose_time_may_be_over_long_before_the_answer_has_no_flight():
+    found = exposition.parse(VLLM, engines.names(), optional=inflight.NAMES)
+    assert inflight.flight(found, "vLLM", GuardrailQuery("queue", "QueueTime", 1.0), Counter(1, 0)) is None
+
+
 def test_a_flight_needs_slower_than():
     found = exposition.parse(VLLM, engines.names(), optional=inflight.NAMES)
     assert inflight.flight(found, "vLLM", GuardrailQuery("ttft", "TimeToFirstToken"), Counter(1, 0)) is None
