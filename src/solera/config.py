@@ -117,7 +117,7 @@ class LeaderElection(_Part):
     namespace: SourceName | None = None
     """Namespace of the Lease; the operator's own when left out."""
     name: SourceName = "solera-operator"
-    """Name of the Lease; the chart writes the release's name."""
+    """Name of the Lease; the chart writes its full name (the release's name, with solera in it)."""
     lease_duration: Annotated[Duration, between("2s", "10m")] = timedelta(seconds=15)
     """Time after its last renewal when others take a silent leader for dead; whole seconds."""
     renew_interval: Annotated[Duration, between("500ms", "5m")] = timedelta(seconds=5)

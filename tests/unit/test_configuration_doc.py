@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from solera.config import Config
+from solera.operator.telemetry import Telemetry
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -29,3 +30,11 @@ def fields(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str]]:
 def test_the_page_lists_exactly_the_fields_that_there_are() -> None:
     listed = dict(re.findall(r"^\| `([^`]+)` \| [^|]+ \| (.+) \|$", PAGE.read_text(), flags=re.MULTILINE))
     assert listed == dict(fields(Config))
+
+
+def test_the_page_lists_exactly_the_metrics_that_there_are() -> None:
+    telemetry = Telemetry()
+    telemetry.watch_states(lambda: ())
+    families = [f for f in telemetry.registry.collect() if f.name.startswith("solera_")]
+    listed = re.findall(r"^\| `(solera_\w+)[`{]", PAGE.read_text(), flags=re.MULTILINE)
+    assert sorted(listed) == sorted(f.name + "_total" * (f.type == "counter") for f in families)

@@ -109,7 +109,7 @@ class Cache(SpecModel):
     """Where downloaded weights stay."""
 
     persistent_volume_claim: PersistentVolumeClaim | None = None
-    """A claim for each version. Without one every pod downloads the weights anew."""
+    """A claim for each version, made once: ReadWriteMany with more than one replica (name a storage class that has it), else ReadWriteOnce. Without one every pod downloads the weights anew."""
 
 
 class KeySelector(SpecModel):
@@ -240,7 +240,7 @@ class Lifecycle(SpecModel):
     model_config = ConfigDict(json_schema_extra=rules(cel.RETIRES_AFTER_DEPRECATED, cel.REDIRECT_NEEDS_SUCCESSOR))
 
     deprecated_at: Date | None = None
-    """From then on users are warned (RFC 3339 with offset, in quotes)."""
+    """From then on its phase in status is Deprecated (RFC 3339 with offset, in quotes)."""
     retires_at: Date | None = None
     """The first instant at which the version no longer serves (RFC 3339 with offset, in quotes)."""
     successor: VersionName | None = None

@@ -117,7 +117,7 @@ class Step(SpecModel):
     min_requests: Annotated[int, *whole(0, 1_000_000_000)] | None = None
     """Least number of the candidate's requests at this weight; 20 when left out."""
     max_duration: PositiveDuration | None = None
-    """After this time without a verdict onInconclusive applies; 2h when left out. An approval may take longer."""
+    """After this time without a verdict onInconclusive applies; 2h more than its least time when left out. An approval may take longer."""
     pause: Pause | None = None
     """A wait before leaving the step."""
 
@@ -143,7 +143,7 @@ class Guardrail(SpecModel):
     limit: Limit | None = None
     """Largest acceptable share of bad events, for example 1%."""
     slower_than: PositiveDuration | None = None
-    """From which time on an answer is bad; required for every metric but ErrorRate."""
+    """From which time on an answer is bad: a bound of the buckets of the source's histogram. Required for every metric but ErrorRate."""
     compared_to_stable: ComparedToStable | None = None
     """A bound relative to the stable version."""
     action: Action | None = None

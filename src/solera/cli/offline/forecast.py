@@ -212,7 +212,7 @@ def _instants(m: Manifest) -> Iterator[tuple[str, datetime]]:
 def _dates(m: Manifest) -> Iterator[Dated]:
     for name, life in m.intent.lives.items():
         if life.deprecated_at is not None:
-            yield Dated(life.deprecated_at, name, "Deprecated", "users are warned from then on")
+            yield Dated(life.deprecated_at, name, "Deprecated", "its phase is Deprecated from then on")
         move = moves_at(life)
         if move is not None:
             yield Dated(move, name, "HandOver", f"the rollout to {life.successor} starts, if {name} serves then")
