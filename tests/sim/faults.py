@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sim.operator import Killed
-from solera.errors import Conflict, Throttled, Unavailable
+from solera.errors import Conflict, Forbidden, Throttled, Unavailable
 
 
 class Faults:
@@ -18,6 +18,8 @@ class Faults:
         self.answered = False
         self.down_until = 0.0
         self.deaf_until = 0.0
+        self.refused: set[str] = set()
+        """Kinds whose writes the apiserver refuses for good: a policy, a quota, a missing right."""
         self.trouble = 0.0
         """Share of writes that meet a conflict, a 429, a 503, or whose answer is lost."""
 
@@ -30,6 +32,8 @@ class Faults:
         if self.kill_at == self.count and not self.answered:
             raise Killed
         self.reading(what)
+        if what in self.refused:
+            raise Forbidden(f"apply {what} {self.life.namespace}/{self.life.name}", "denied by a policy", status=403)
         if self.trouble and self.life.random.random() < self.trouble:
             raise self.life.random.choice(
                 [

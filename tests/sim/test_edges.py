@@ -1,4 +1,4 @@
-"""What lives by chance have found, each once more by name."""
+"""What lives by chance and readers of the code have found, each once more by name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import timedelta
 from sim.ends import phase
 from sim.life import Life, manifest, settled
 from sim.timeline import START
+from sim.traffic import Behaviour
 from solera.api.scalars import format_time
 
 
@@ -61,3 +62,51 @@ def test_an_operator_whose_clock_is_ahead_buries_nobody_early_and_is_there_on_th
     life.run(date - life.timeline.t - 1.0)
     assert phase(life, "v1") == "ClosedToNew"
     life.until(lambda one: phase(one, "v1") == "Retired", 5)
+
+
+def failing_later(share: float = 0.3) -> Life:
+    life = shifting(10)
+    life.behave("v2", Behaviour(2.0, bad={"errors": share}))
+    return life
+
+
+def test_a_rollback_reaches_the_route_although_a_deployment_is_refused() -> None:
+    life = failing_later()
+    life.faults.refused = {"Deployment"}
+    life.edit_template(nodeSelector={"accelerator": "l40s"})
+    life.until(lambda one: one.weights() == {"v1": 100}, 120)
+    life.run(30)
+    assert life.reason("Stalled") == "Refused"
+    life.faults.refused = set()
+    life.until(lambda one: one.running() == {"v1"} and one.reason("Stalled") == "RolledBack", 120)
+
+
+def test_a_candidate_gets_no_more_weight_while_a_deployment_is_refused() -> None:
+    life = shifting(10)
+    life.faults.refused = {"Deployment"}
+    life.edit_template(nodeSelector={"accelerator": "l40s"})
+    life.run(300)
+    assert life.weights() == {"v1": 90, "v2": 10}
+    assert life.reason("Stalled") == "Refused"
+    life.faults.refused = set()
+    life.until(settled("v2"), 300)
+
+
+def test_a_rollback_does_not_wait_for_evidence_that_may_not_be_written() -> None:
+    life = failing_later()
+    life.faults.refused = {"RolloutRecord"}
+    life.until(lambda one: one.weights() == {"v1": 100}, 120)
+    life.until(lambda one: one.running() == {"v1"}, 120)
+
+
+def test_a_drain_begins_anew_for_a_revision_that_another_hand_has_put_back() -> None:
+    life = shifting(60)
+    before = life.route
+    life.edit(serve="v1")
+    life.until(lambda one: one.weights() == {"v1": 100}, 60)
+    life.run(18)
+    life.cluster.edit("HTTPRoute", "ml", "chat", lambda route: route["spec"].update(rules=before["spec"]["rules"]))
+    life.until(lambda one: one.weights() == {"v1": 100}, 5)
+    again = life.timeline.t
+    life.until(lambda one: one.running() == {"v1"}, 120)
+    assert life.timeline.t >= again + 20, "the drain of 20 s began with the last request"

@@ -39,8 +39,8 @@ class MetadataLister(Protocol):
 class Resync:
     """Compares the store with the apiserver and drops what is gone.
 
-    ``behind_since`` (``clock``'s seconds) tells since when the store lacks something that the apiserver has had all along; None: it does
-    not. ``problem`` says why the last list failed.
+    ``behind_since`` (``clock``'s seconds) tells since when the store lacks something that the apiserver has had all along; None: it lacks
+    nothing. ``problem`` says why the last list failed.
     """
 
     def __init__(
@@ -53,7 +53,6 @@ class Resync:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.behind_since: float | None = None
         self.problem: str | None = None
         self.synced = asyncio.Event()
         self._source = source
@@ -63,24 +62,33 @@ class Resync:
         self._sleep = sleep
         self._jitter = jitter
         self._relisted = asyncio.Event()
+        self._lacking: dict[Key, tuple[Manifest, float]] = {}
 
     def relisted(self) -> None:
         """Kopf has listed the kind again: something may have vanished unseen. Cheap, to be called for each object of that list."""
         if self.synced.is_set():
             self._relisted.set()
 
+    @property
+    def behind_since(self) -> float | None:
+        """See the class."""
+        return min((since for _, since in self._lacking.values()), default=None)
+
     async def run(self) -> None:
         """Run until cancelled. Sets ``synced`` when the store has once held all that the apiserver had."""
+        await self.catch_up()
+        self.synced.set()
+        while True:
+            soon = self.behind_since is not None or self.problem is not None
+            await self._wait(RECHECK if soon else PERIOD * (0.9 + 0.2 * self._jitter()))
+            await self._try()
+
+    async def catch_up(self) -> None:
+        """Wait until the store holds all that the apiserver has now."""
         retry = FIRST_RETRY
-        while not self.synced.is_set():
-            if await self._try() and self.behind_since is None:
-                self.synced.set()
-                break
+        while not await self._try() or self.behind_since is not None:
             await self._sleep(retry)
             retry = min(retry * 2, RECHECK)
-        while True:
-            await self._wait(RECHECK if self.behind_since is not None else PERIOD * (0.9 + 0.2 * self._jitter()))
-            await self._try()
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -102,15 +110,17 @@ class Resync:
 
     async def check(self) -> None:
         """One list of each namespace, compared. What it lacks, and what is not newer than it, is dropped from the store."""
-        behind = False
+        lacking: dict[Key, tuple[Manifest, float]] = {}
         for namespace in self._namespaces:
             listed, version = await self._list(namespace)
             self._prune(namespace, listed, version)
-            behind = behind or any(self._lacks(key, metadata) for key, metadata in listed.items())
-        if not behind:
-            self.behind_since = None
-        elif self.behind_since is None:
-            self.behind_since = self._clock()
+            for key, metadata in listed.items():
+                if self._lacks(key, metadata):
+                    # One that changes again and again is heard of again and again, only not of its newest change.
+                    before = self._lacking.get(key)
+                    still = before is not None and self._lacks(key, before[0])
+                    lacking[key] = before if before is not None and still else (metadata, self._clock())
+        self._lacking = lacking
 
     def _prune(self, namespace: str | None, listed: dict[Key, Manifest], version: str) -> None:
         for key in self._store.keys():  # noqa: SIM118 - not a dict

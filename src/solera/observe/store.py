@@ -68,6 +68,12 @@ class Store:
         touched = self._put(kind, ref, obj)
         self._tell(touched)
 
+    def refresh(self, kind: str, obj: Manifest) -> None:
+        """Take an answer to a write of our own, if the object is known: its end may have been heard of before the answer came."""
+        old = self._objects.get(kind, {}).get(_key_of(obj))
+        if old is not None and _meta(old).get("uid") == _meta(obj).get("uid"):
+            self.upsert(kind, obj)
+
     def remove(self, kind: str, obj: Manifest) -> None:
         """Forget a deleted object; nothing happens when its name has gone to another one (other uid) since."""
         ref = _key_of(obj)

@@ -130,6 +130,8 @@ class Operator:
             gc.freeze()
             await self.leadership.acquire()
             parts.create_task(_for_ever(self.leadership.hold(), "hold on the Lease"))
+            # It may have stood by for days, and what kopf has not heard of yet the last leader may have acted on.
+            await self.resync.catch_up()
             parts.create_task(_for_ever(self.collector.run(), "collector"))
             self.queue.begin()
             self._working = True
@@ -146,7 +148,7 @@ class Operator:
                 return f"the watch of {informer.kind} has been silent for {now - informer.last_alive:.0f} s"
         if self._working and self.queue.stuck_for() > STUCK:
             return f"no look has ended for {self.queue.stuck_for():.0f} s"
-        deaf_since = self.resync.behind_since
+        deaf_since = self.resync.behind_since if self.resync.problem is None else None
         if self.resync.synced.is_set() and deaf_since is not None and now - deaf_since > DEAF:
             return f"changes of LLMDeployments have not been heard of for {now - deaf_since:.0f} s"
         return self._clock.problem()

@@ -14,10 +14,12 @@ from solera.api.status import fit_status
 from solera.apply.actions import Executor
 from solera.apply.events import Events
 from solera.errors import Forbidden, Invalid, NameTaken, NotFound
-from solera.kinds import LLM_DEPLOYMENT, ROLLOUT_RECORD, Key
+from solera.kinds import HTTP_ROUTE, LLM_DEPLOYMENT, ROLLOUT_RECORD, Key
+from solera.observe.informer import trim
 from solera.observe.observation import WRITTEN_AT_ANNOTATION, Evidence, Observer
 from solera.observe.store import Store
 from solera.plan.report import compose_invalid
+from solera.plan.traffic import live_weights
 from solera.plan.types import Apply, Manifest, Observation, Plan, PlannedEvent
 from solera.render.owner import labels, metadata
 
@@ -29,6 +31,8 @@ LEAST_PAUSE = 1.0
 """A plan that wants to be asked again at once without having written anything would turn in a circle."""
 QUIET = timedelta(seconds=0.5)
 """After a write of our own, what it sets off follows within this time: a status that only describes waits for it, and is written once."""
+REFUSED = (Invalid, Forbidden, NotFound)
+"""What trying again will not change: somebody has to change a right, a policy or the spec."""
 RETRY_NAME = 30.0
 """Nothing tells when a name that someone else's object carries becomes free."""
 
@@ -81,11 +85,16 @@ class Reconciler:
         try:
             writes = await self.executor.run(observation, plan.actions) + await self._write_record(observation, plan)
         except NameTaken as error:
+            if await self._steer(observation, plan):
+                return CATCH_UP
             observation = replace(observation, name_taken=(*observation.name_taken, error.owner))
             plan, latest = self.planner(observation), RETRY_NAME
             writes = await self.executor.run(observation, plan.actions)
-        except (Invalid, Forbidden, NotFound) as error:
-            await self._write_status(observation, compose_invalid(observation, FieldError("", str(error)), "Refused"))
+        except REFUSED as error:
+            # What a status says of weights must be what the route says, and that is seen at the next look.
+            if not await self._steer(observation, plan):
+                told = compose_invalid(observation, FieldError("", str(error)), "Refused")
+                await self._write_status(observation, told)
             raise
         if writes:
             self.wrote_at[key] = observation.now
@@ -113,12 +122,27 @@ class Reconciler:
         wanted = (plan.look_again_at - self.clock()).total_seconds()
         return min(max(wanted, 0.0 if wrote else LEAST_PAUSE), latest)
 
+    async def _steer(self, observation: Observation, plan: Plan) -> bool:
+        """Write the route alone, where a child was refused: a candidate does not keep its weight for that, nor does it get more. True when it was written."""
+        route = [a for a in plan.actions if isinstance(a, Apply) and a.manifest["kind"] == HTTP_ROUTE.kind]
+        candidate = (observation.custom_resource.get("status") or {}).get("candidate") or {}
+        gets = [
+            live_weights(r).get(candidate.get("revision", ""), 0)
+            for r in (*(a.manifest for a in route), observation.route)
+        ]
+        if not route or gets[0] > gets[-1]:
+            return False
+        try:
+            return await self.executor.run(observation, route) > 0
+        except REFUSED:
+            return False
+
     async def _write_record(self, observation: Observation, plan: Plan) -> int:
         if plan.record is None:
             return 0
         try:
             return await self.executor.run(observation, (Apply(record_manifest(observation, plan.record), "evidence"),))
-        except Invalid as error:
+        except REFUSED as error:
             # Evidence that cannot be kept is lost at a restart; that is no reason to stop steering the traffic.
             lost = PlannedEvent("Warning", "EvidenceNotWritten", str(error))
             await self.events.post(observation.owner, (lost,), observation.now)
@@ -142,6 +166,7 @@ class Reconciler:
             resource_version=live["metadata"]["resourceVersion"],
         )
         self.store.wrote((owner.namespace, owner.name), answer)
+        self.store.refresh(LLM_DEPLOYMENT.kind, trim(answer))
         self.wrote_at[owner.namespace, owner.name] = observation.now
         return 1
 

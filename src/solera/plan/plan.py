@@ -24,7 +24,7 @@ from solera.plan.report import FIGURES_EVERY, compose, compose_invalid
 from solera.plan.routing import Routing, route_now
 from solera.plan.situation import Situation, gather
 from solera.plan.types import Action, Observation, Plan
-from solera.plan.upkeep import drained_at, keep_up
+from solera.plan.upkeep import drained_at, keep_up, put_back
 from solera.plan.verdict import BLIND_AFTER, FAIL, PASS, SHARED_INCIDENT
 
 RECORD_EVERY = timedelta(seconds=60)
@@ -60,6 +60,8 @@ def plan(observation: Observation) -> Plan:
         )
     situation = situation.with_memory(keep_up(situation))
     routing = route_now(situation)
+    if put_back(memory, situation.memory):
+        routing = replace(routing, action=None)  # written down first, or the next look would read the old time
     outlook = look_out(situation, routing)
     situation = situation.with_memory(_with_hold(situation.memory, outlook, observation.now))
     actions = () if observation.name_taken else tuple(_actions(situation, routing))

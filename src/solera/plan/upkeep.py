@@ -51,6 +51,12 @@ def keep_up(s: Situation) -> Memory:
     return memory
 
 
+def put_back(memory: Memory, now: Memory) -> bool:
+    """Whether a revision whose drain had begun was found with weight again: its drain begins anew, and must not be cut short by what status still says."""
+    begun = {d.ref for d in memory.draining if d.since is not None}
+    return any(d.since is None and d.ref in begun for d in now.draining)
+
+
 def _look(s: Situation, draining: Draining) -> Draining:
     if draining.ref.revision in s.live:
         return replace(draining, since=None)

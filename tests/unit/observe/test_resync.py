@@ -80,6 +80,45 @@ async def test_behind_since_the_first_look_that_saw_it() -> None:
     assert rig.resync.behind_since is None
 
 
+async def test_an_object_that_changes_again_and_again_is_not_taken_for_deafness() -> None:
+    rig = Rig()
+    rig.put()
+    for time in (50.0, 70.0, 90.0):
+        rig.time = time
+        live = rig.kube.edit("LLMDeployment", *KEY, lambda o, t=time: o.update(spec={"serve": f"v{t}"}))
+        await rig.resync.check()
+        assert rig.resync.behind_since == time, "of this change alone"
+        rig.store.upsert("LLMDeployment", live)
+
+
+async def test_a_list_that_failed_is_repeated_soon() -> None:
+    rig = Rig()
+    task = asyncio.create_task(rig.resync.run())
+    async with asyncio.timeout(5):
+        await rig.resync.synced.wait()
+    waits: list[float] = []
+    rig.kube.fail = lambda _verb, kind, _name: _refuse(kind)
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            rig.kube.fail = lambda *_: None
+        await asyncio.sleep(0 if len(waits) < 6 else 60)
+
+    rig.resync._wait = wait  # type: ignore[method-assign]
+    rig.resync.relisted()
+    await rig.kube.settle()
+    async with asyncio.timeout(5):
+        while len(waits) < 4:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0)
+    assert waits[:4] == [5.0, 5.0, 5.0, 600.0]
+    task.cancel()
+
+
+def _refuse(kind: str) -> None:
+    raise Unavailable(f"list {kind}", "connection refused")
+
+
 async def test_an_older_version_counts_as_behind() -> None:
     rig = Rig()
     rig.put()

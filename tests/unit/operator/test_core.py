@@ -11,7 +11,9 @@ import pytest
 
 from solera.errors import Unavailable
 from solera.kinds import Key
+from solera.observe.resync import Resync
 from solera.operator.core import DEAF, SILENT, STUCK, Operator
+from solera.operator.leadership import Alone
 from solera.operator.telemetry import Telemetry
 from solera.plan.types import Apply, Observation, Plan
 from twin.kube import MemoryKube
@@ -199,6 +201,34 @@ async def test_ghosts_that_kopf_never_told_of_are_forgotten() -> None:
             await asyncio.sleep(0.02)
 
 
+class StandsBy(Alone):
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = asyncio.Event()
+
+    async def acquire(self) -> None:
+        await self.turn.wait()
+
+
+async def test_who_takes_over_first_hears_of_what_the_last_leader_knew() -> None:
+    rig = Rig()
+    rig.kube.put(llmdeployment())
+    leadership = rig.operator.leadership = StandsBy()
+    async with rig.running():
+        await rig.kube.settle()
+        await asyncio.sleep(0.05)
+        rig.kube.listeners.clear()
+        edited = rig.kube.edit("LLMDeployment", NAMESPACE, NAME, lambda o: o["spec"].update(serve="v2"))
+        leadership.turn.set()
+        await asyncio.sleep(0.3)
+        assert not rig.collector.running
+        assert rig.kube.writes() == []
+        rig.kube.listeners.append(rig._feed)
+        rig.operator.heard("MODIFIED", edited)
+        await rig.until("Idle")
+        assert rig.collector.running
+
+
 async def test_when_a_restart_would_help(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig()
     operator = rig.operator
@@ -212,8 +242,10 @@ async def test_when_a_restart_would_help(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "no look has ended" in (operator.not_live() or "")
     monkeypatch.setattr(operator.queue, "stuck_for", lambda: 0.0)
     operator.resync.synced.set()
-    operator.resync.behind_since = operator.informers[1].last_alive - DEAF - 1
+    monkeypatch.setattr(Resync, "behind_since", operator.informers[1].last_alive - DEAF - 1)
     assert "have not been heard of" in (operator.not_live() or "")
+    operator.resync.problem = "list LLMDeployment: connection refused"
+    assert operator.not_live() is None, "who cannot ask does not know, and a restart would not bring the apiserver back"
 
 
 async def test_children_in_other_namespaces_are_not_watched() -> None:

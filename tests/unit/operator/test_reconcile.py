@@ -11,11 +11,12 @@ import pytest
 
 from solera.apply.actions import Executor
 from solera.apply.events import Events
-from solera.errors import Conflict, Forbidden, Invalid, NotFound, NotSafe, Unavailable
+from solera.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, NotSafe, Unavailable
 from solera.kinds import CHILDREN, Key
 from solera.observe.observation import Observer
 from solera.observe.store import Store
 from solera.operator.reconcile import CATCH_UP, LEAST_PAUSE, RETRY_NAME, Reconciler
+from solera.plan.traffic import live_weights
 from solera.plan.types import Apply, Delete, Observation, Plan, PlannedEvent
 from twin.kube import MemoryKube, failing
 from twin.objects import KEY, NAME, NAMESPACE, child, llmdeployment
@@ -210,6 +211,110 @@ async def test_what_cannot_be_accepted_is_shown_as_stalled_and_tried_again(error
     assert "conditions" not in rig.status, "what the planner says replaces it"
 
 
+def route(**weights: int) -> dict[str, Any]:
+    out = child("HTTPRoute", NAME, api_version="gateway.networking.k8s.io/v1")
+    out["spec"] = {"rules": [{"backendRefs": [{"name": n, "port": 8000, "weight": w} for n, w in weights.items()]}]}
+    del out["metadata"]["uid"], out["metadata"]["resourceVersion"]
+    return out
+
+
+def steers(**weights: int) -> Callable[[Observation], Plan]:
+    """Wants a Service, and then these weights."""
+
+    def planner(observation: Observation) -> Plan:
+        if observation.name_taken:
+            return Plan((), said(state="Idle", next="; ".join(observation.name_taken)))
+        there = live_weights(observation.route)
+        moves = (Apply(route(**weights), "move traffic"),) if there != weights else ()
+        return Plan((Apply(service(), "create Service"), *moves), said(state="Shifting"))
+
+    return planner
+
+
+REFUSALS = [
+    Invalid("apply Service ml/x", "spec.ports: Required value", status=422, fields=("spec.ports",)),
+    Forbidden("apply Service ml/x", "denied by a policy"),
+]
+
+
+@pytest.mark.parametrize("error", REFUSALS)
+async def test_a_refused_child_does_not_keep_the_route_from_being_written(error: KubeError) -> None:
+    rig = Rig(steers(stable=100))
+    rig.kube.put(route(stable=90, bad=10))
+
+    def refuse(_verb: str, kind: str, _name: str) -> None:
+        if kind == "Service":
+            raise error
+
+    rig.kube.fail = refuse
+    with pytest.raises(type(error)):
+        await rig.look()
+    assert live_weights(rig.kube.objects["HTTPRoute", NAMESPACE, NAME]) == {"stable": 100}
+    assert rig.status == {"observedGeneration": -1}, "the old weights are not told any more"
+    with pytest.raises(type(error)):
+        await rig.look()
+    assert rig.condition("Stalled")["reason"] == "Refused"
+
+
+@pytest.mark.parametrize("error", REFUSALS)
+async def test_a_candidate_gets_no_more_traffic_while_a_child_is_refused(error: KubeError) -> None:
+    rig = Rig(steers(stable=50, new=50))
+    rig.kube.put(route(stable=90, new=10))
+    rig.kube.edit(
+        "LLMDeployment",
+        *KEY,
+        lambda o: o["status"].update(candidate={"revision": "new", "version": "v2", "hash": "abcdefgh"}),
+    )
+    rig.kube.fail = failing(error)
+    with pytest.raises(type(error)):
+        await rig.look()
+    assert rig.kube.writes("HTTPRoute") == []
+    assert rig.condition("Stalled")["reason"] == "Refused"
+
+
+async def test_a_refused_route_is_told_too() -> None:
+    rig = Rig(steers(stable=100))
+    error = Forbidden("apply HTTPRoute ml/chat", "denied by a policy")
+
+    def refuse(_verb: str, kind: str, _name: str) -> None:
+        if kind == "HTTPRoute":
+            raise error
+
+    rig.kube.fail = refuse
+    with pytest.raises(Forbidden):
+        await rig.look()
+    assert "apply HTTPRoute" in rig.condition("Stalled")["message"]
+
+
+async def test_a_name_that_is_taken_does_not_keep_the_route_from_being_written() -> None:
+    rig = Rig(steers(stable=100))
+    rig.kube.put(child("Service", REVISION, api_version="v1", of=None, owner="uid-else"))
+    rig.kube.put(route(stable=90, bad=10))
+    assert await rig.look() == CATCH_UP
+    assert live_weights(rig.kube.objects["HTTPRoute", NAMESPACE, NAME]) == {"stable": 100}
+    assert await rig.look() == RETRY_NAME
+    assert "uid-else" in rig.status["next"]
+
+
+async def test_a_decision_of_our_own_is_known_before_anybody_tells() -> None:
+    """The watch may be silent for a minute; what was answered need not be heard, too."""
+    rig = Rig(lambda o: Plan((), said(state="Idle", next=str(len(rig.observations)))))
+    rig.deaf = True
+    for number in (1, 2, 3):
+        await rig.look()
+        assert rig.status["next"] == str(number)
+    assert rig.observations[2].custom_resource["status"]["next"] == "2"
+
+
+async def test_the_answer_to_a_write_brings_nothing_back_that_is_gone() -> None:
+    rig = Rig(wants_a_service)
+    rig.kube.after = lambda verb, kind, _name: (
+        rig.kube.remove("LLMDeployment", *KEY) if (verb, kind) == ("apply_status", "LLMDeployment") else None
+    )
+    await rig.look()
+    assert rig.store.keys() == ()
+
+
 async def test_a_name_that_is_taken_is_told_to_the_planner() -> None:
     rig = Rig(wants_a_service)
     rig.kube.put(child("Service", REVISION, api_version="v1", of=None, owner="uid-else"))
@@ -322,9 +427,17 @@ async def test_evidence_is_written_before_the_status() -> None:
     assert len(rig.kube.writes("RolloutRecord")) == 1
 
 
-async def test_evidence_that_cannot_be_kept_does_not_stop_the_steering() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        Invalid("apply RolloutRecord ml/chat", "too long", status=422),
+        Forbidden("apply RolloutRecord ml/chat", "exceeded quota"),
+        NotFound("apply RolloutRecord ml/chat", "the server could not find the requested resource"),
+    ],
+)
+async def test_evidence_that_cannot_be_kept_does_not_stop_the_steering(error: KubeError) -> None:
     rig = Rig(keeps_evidence)
-    rig.kube.fail = failing(Invalid("apply RolloutRecord ml/chat", "too long", status=422))
+    rig.kube.fail = failing(error)
     await rig.look()
     assert rig.status["state"] == "Shifting"
     assert [w.manifest["reason"] for w in rig.kube.writes("Event")] == ["EvidenceNotWritten"]
