@@ -105,7 +105,7 @@ def _may_leave(w: Any, plan: list[Object], last: Progress, name: str, *, to: int
     """Time, requests, share and, before 100%, proof of the step that is left, counted from the truth."""
     if last.step >= len(plan) or w.steps_edited or plan[last.step].get("weight") != _weight_of(w, last):
         return  # the steps were edited: which one it was in is the planner's to say, and the next one is checked again
-    step, since = plan[last.step], w.step_in_force.get((last.rollout, last.step))
+    step, since = plan[last.step], w.step_in_force.get(last)
     check(since is not None, 3, f"step {last.step} was left before the gateway took it over")
     lasted, least = w.t - since, parse_duration(step.get("minDuration", "2m")).total_seconds()
     slack = 0.1 * least + 1.0 if w.life.timeline.skewed_at >= 0 else 1.0

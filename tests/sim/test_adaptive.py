@@ -116,7 +116,7 @@ def test_nothing_begins_while_it_is_not_known_how_many_requests_come() -> None:
 
 
 def test_a_spent_budget_holds_with_its_numbers_and_goes_on_when_it_is_raised() -> None:
-    life = letting_in(0.045, **adaptive(24))
+    life = letting_in(0.045, seed=10, **adaptive(24))
     life.until(lambda one: one.waits_for == "BudgetSpent", 3000)
     held = weight(life)
     assert life.status["state"] == "Held"
@@ -130,7 +130,7 @@ def test_a_spent_budget_holds_with_its_numbers_and_goes_on_when_it_is_raised() -
 
 
 def test_a_spent_budget_rolls_back_where_that_was_asked_for() -> None:
-    life = letting_in(0.045, **adaptive(24, onInconclusive="RollBack"))
+    life = letting_in(0.045, seed=10, **adaptive(24, onInconclusive="RollBack"))
     life.until(lambda one: bool(one.status.get("rejected")), 3000)
     assert "maxHarmedRequests is 24" in life.status["rejected"][0]["reason"]
     life.until(settled("v1"), 120)

@@ -110,3 +110,91 @@ def test_a_drain_begins_anew_for_a_revision_that_another_hand_has_put_back() -> 
     again = life.timeline.t
     life.until(lambda one: one.running() == {"v1"}, 120)
     assert life.timeline.t >= again + 20, "the drain of 20 s began with the last request"
+
+
+def test_an_old_version_that_another_hand_has_put_back_gets_its_drain_time() -> None:
+    life = shifting(60)
+    before = life.route
+    life.until(lambda one: one.weights() == {"v2": 100} and "previous" in one.status, 120)
+    life.run(25)
+    life.cluster.edit("HTTPRoute", "ml", "chat", lambda route: route["spec"].update(rules=before["spec"]["rules"]))
+    life.until(lambda one: one.weights() == {"v2": 100}, 5)
+    again = life.timeline.t
+    life.until(lambda one: one.running() == {"v2"}, 120)
+    assert life.timeline.t >= again + 20
+
+
+def test_a_drain_that_begins_anew_is_written_down_also_while_a_child_is_refused() -> None:
+    life = shifting(60)
+    before = life.route
+    life.edit(serve="v1")
+    life.until(lambda one: one.weights() == {"v1": 100}, 60)
+    life.run(10)
+    life.faults.refused = {"Deployment"}
+    life.edit_template(nodeSelector={"accelerator": "l40s"})
+    life.run(5)
+    life.cluster.edit("HTTPRoute", "ml", "chat", lambda route: route["spec"].update(rules=before["spec"]["rules"]))
+    life.until(lambda one: one.weights() == {"v1": 100}, 90)
+
+
+def test_a_route_that_is_gone_comes_back_although_a_deployment_is_refused() -> None:
+    life = shifting(10)
+    life.faults.refused = {"Deployment"}
+    life.edit_template(nodeSelector={"accelerator": "l40s"})
+    life.run(5)
+    life.cluster.remove("HTTPRoute", "ml", "chat", collect=False)
+    life.until(lambda one: one.weights() == {"v1": 90, "v2": 10}, 90)
+
+
+def test_a_request_that_is_too_long_is_refused_once_and_stops_nothing() -> None:
+    life = failing_later()
+    text = "promote@" + "x" * 400
+    life.cluster.edit(
+        "LLMDeployment", "ml", "chat", lambda o: o["metadata"].update(annotations={"solera.dev/request": text})
+    )
+    life.until(lambda one: one.weights() == {"v1": 100}, 120)
+    life.run(60)
+    assert [h["event"] for h in life.status["history"]].count("RequestRefused") == 1
+    assert life.errors == []
+
+
+def test_a_date_by_mistake_buries_no_version_that_never_served() -> None:
+    life = Life(manifest(), {"v2": Behaviour(2.0, never_ready=True)})
+    life.until(settled("v1"), 60)
+    life.edit(serve="v2")
+    life.run(10)
+    past, later = (format_time(START + timedelta(seconds=s)) for s in (-86400, 86400 * 365))
+    life.edit_version("v2", lifecycle={"retiresAt": past})
+    life.until(lambda one: one.running() == {"v1"}, 120)
+    life.run(60)
+    life.behave("v2", Behaviour(2.0))
+    life.edit_version("v2", lifecycle={"retiresAt": later})
+    life.until(settled("v2"), 300)
+
+
+def test_a_date_that_is_declared_while_a_version_is_kept_warm_counts() -> None:
+    life = Life(manifest(keepPrevious="24h"))
+    life.until(settled("v1"), 60)
+    life.edit(serve="v2")
+    life.until(lambda one: "previous" in one.status, 300)
+    date = life.timeline.t + 100
+    life.edit_version("v1", lifecycle={"retiresAt": format_time(START + timedelta(seconds=date))})
+    life.until(lambda one: phase(one, "v1") == "Retired", 130)
+    assert life.running() == {"v2"}
+    assert life.timeline.t >= date
+
+
+def test_a_pause_does_not_shorten_a_step_that_the_gateway_took_over_late() -> None:
+    life = Life(manifest(steps=[{"weight": 30, "minDuration": "100s", "minRequests": 10}, {"weight": 100}]))
+    life.until(settled("v1"), 60)
+    life.cluster.gateway_delay = 60.0
+    life.edit(serve="v2")
+    life.until(lambda one: len(one.cluster.in_force) == 2, 300)
+    begun = life.timeline.t
+    life.cluster.gateway_delay = 0.0
+    life.run(5)
+    life.ask("pause")
+    life.run(60)
+    life.ask("resume")
+    life.until(lambda one: one.weights() == {"v2": 100}, 300)
+    assert life.timeline.t >= begun + 160

@@ -29,7 +29,7 @@ class Witness:
         """Weights of the route from a moment on, whoever wrote them."""
         self.specs: list[tuple[float, Object]] = []
         self.steps_edited = False
-        self.step_in_force: dict[tuple[str, int], float] = {}
+        self.step_in_force: dict[Progress, float] = {}
         self.weightless_since: dict[str, float] = {}
         self.carried: set[str] = set()
         """Revisions that ever had weight."""
@@ -94,11 +94,11 @@ class Witness:
 
     def recent_specs(self) -> list[Object]:
         """The spec in force, and those that the operator may still believe in."""
-        begun = [i for i, (at, _) in enumerate(self.specs) if at <= self.t - self.window]
+        begun = [i for i, (at, _) in enumerate(self.specs) if at < self.t - self.window or not self.window]
         return [spec for _, spec in self.specs[begun[-1] if begun else 0 :] if spec]
 
     def recent_routes(self) -> list[dict[str, int]]:
-        begun = [i for i, (at, _) in enumerate(self.routes) if at <= self.t - self.window]
+        begun = [i for i, (at, _) in enumerate(self.routes) if at < self.t - self.window or not self.window]
         return [weights for _, weights in self.routes[begun[-1] if begun else 0 :]]
 
     # -- what happens
@@ -114,7 +114,7 @@ class Witness:
 
     def in_force(self, progress: Progress | None) -> None:
         if progress is not None:
-            self.step_in_force.setdefault((progress.rollout, progress.step), self.t)
+            self.step_in_force.setdefault(progress, self.t)
 
     def weighed(self, before: dict[str, int], after: dict[str, int]) -> None:
         """The gateway shares out requests by other weights from now on."""

@@ -15,7 +15,7 @@ from solera.plan.evidence import Counter, Flight, Ledger, Reading, absorb, from_
 from solera.plan.intervals import limits_of, risk_of
 from solera.plan.memory import PROGRESS_ANNOTATION, parse_progress
 from solera.plan.plan import plan
-from solera.plan.traffic import live_weights, step_in_force
+from solera.plan.traffic import live_weights, step_begun, step_in_force
 from solera.plan.types import Apply, Delete, Observation, ObservedPod, ObservedRevision, Owner, Plan
 from twin.kube import duplicate
 from unit.api.structural import STATUS, faults
@@ -343,6 +343,7 @@ class World:
                 self.ledger,
                 self.pending,
                 step=step,
+                begun=step_begun(route, rollout["id"]),
                 now=self.now,
                 alive=set(self.pods),
                 limits=limits_of(self.spec),

@@ -145,7 +145,7 @@ class RolloutStatus(StatusModel):
     paused_by: Annotated[str, Field(max_length=256)] | None = None
     """Who paused it, if that is known."""
     timed_from: Timestamp | None = None
-    """From when the step's times count, if it was paused: its start, moved by the pause."""
+    """From when the times of what is waited for count, if they did not run meanwhile: a pause, no node for the pods, ready pods that were held back."""
     evidence_at: Timestamp | None = None
     """When the figures under guardrails were taken."""
     withdrawn: bool | None = None

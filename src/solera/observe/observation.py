@@ -29,7 +29,7 @@ from solera.observe.store import Store
 from solera.plan.clock import ahead, ledger_at
 from solera.plan.evidence import Ledger, Reading, absorb, from_record, new_ledger
 from solera.plan.intervals import limits_of, risk_of
-from solera.plan.traffic import step_in_force
+from solera.plan.traffic import step_begun, step_in_force
 from solera.plan.types import Observation, ObservedRevision, Owner
 
 Manifest = dict[str, Any]
@@ -168,6 +168,7 @@ class Observer:
             ledger_at(ledger, now),
             readings,
             step=step_in_force(route, wanted),
+            begun=step_begun(route, wanted),
             now=now,
             alive=alive,
             limits=limits_of(obj.get("spec") or {}),

@@ -84,9 +84,13 @@ class Resync:
             await self._try()
 
     async def catch_up(self) -> None:
-        """Wait until the store holds all that the apiserver has now."""
-        retry = FIRST_RETRY
-        while not await self._try() or self.behind_since is not None:
+        """Wait until the store holds all that the apiserver has now. What changes after the first list may still be on its way."""
+        retry, listed = FIRST_RETRY, None
+        while True:
+            if await self._try():
+                listed = self._clock() if listed is None else listed
+                if self.behind_since is None or self.behind_since > listed:
+                    return
             await self._sleep(retry)
             retry = min(retry * 2, RECHECK)
 
@@ -104,6 +108,7 @@ class Resync:
             await self.check()
         except KubeError as error:
             self.problem = str(error)
+            self._lacking = {key: (metadata, self._clock()) for key, (metadata, _) in self._lacking.items()}
             return False
         self.problem = None
         return True

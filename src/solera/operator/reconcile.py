@@ -9,19 +9,17 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from solera.api.errors import FieldError
-from solera.api.scalars import format_time
 from solera.api.status import fit_status
 from solera.apply.actions import Executor
 from solera.apply.events import Events
-from solera.errors import Forbidden, Invalid, NameTaken, NotFound
-from solera.kinds import HTTP_ROUTE, LLM_DEPLOYMENT, ROLLOUT_RECORD, Key
+from solera.errors import NameTaken
+from solera.kinds import LLM_DEPLOYMENT, Key
 from solera.observe.informer import trim
-from solera.observe.observation import WRITTEN_AT_ANNOTATION, Evidence, Observer
+from solera.observe.observation import Evidence, Observer
 from solera.observe.store import Store
+from solera.operator.acting import REFUSED, Acting
 from solera.plan.report import compose_invalid
-from solera.plan.traffic import live_weights
-from solera.plan.types import Apply, Manifest, Observation, Plan, PlannedEvent
-from solera.render.owner import labels, metadata
+from solera.plan.types import Observation, Plan
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +29,6 @@ LEAST_PAUSE = 1.0
 """A plan that wants to be asked again at once without having written anything would turn in a circle."""
 QUIET = timedelta(seconds=0.5)
 """After a write of our own, what it sets off follows within this time: a status that only describes waits for it, and is written once."""
-REFUSED = (Invalid, Forbidden, NotFound)
-"""What trying again will not change: somebody has to change a right, a policy or the spec."""
 RETRY_NAME = 30.0
 """Nothing tells when a name that someone else's object carries becomes free."""
 
@@ -82,17 +78,17 @@ class Reconciler:
         plan = self.planner(observation)
         self.collector.follow(observation, plan)
         latest = self.resync.total_seconds()
+        acting = Acting(self.executor, self.events, observation, plan)
         try:
-            writes = await self.executor.run(observation, plan.actions) + await self._write_record(observation, plan)
+            writes = await acting.run()
         except NameTaken as error:
-            if await self._steer(observation, plan):
+            if acting.routed:  # a status would tell of weights that are not there any more
                 return CATCH_UP
             observation = replace(observation, name_taken=(*observation.name_taken, error.owner))
             plan, latest = self.planner(observation), RETRY_NAME
-            writes = await self.executor.run(observation, plan.actions)
+            writes = await Acting(self.executor, self.events, observation, plan).run()
         except REFUSED as error:
-            # What a status says of weights must be what the route says, and that is seen at the next look.
-            if not await self._steer(observation, plan):
+            if not acting.routed:
                 told = compose_invalid(observation, FieldError("", str(error)), "Refused")
                 await self._write_status(observation, told)
             raise
@@ -122,32 +118,6 @@ class Reconciler:
         wanted = (plan.look_again_at - self.clock()).total_seconds()
         return min(max(wanted, 0.0 if wrote else LEAST_PAUSE), latest)
 
-    async def _steer(self, observation: Observation, plan: Plan) -> bool:
-        """Write the route alone, where a child was refused: a candidate does not keep its weight for that, nor does it get more. True when it was written."""
-        route = [a for a in plan.actions if isinstance(a, Apply) and a.manifest["kind"] == HTTP_ROUTE.kind]
-        candidate = (observation.custom_resource.get("status") or {}).get("candidate") or {}
-        gets = [
-            live_weights(r).get(candidate.get("revision", ""), 0)
-            for r in (*(a.manifest for a in route), observation.route)
-        ]
-        if not route or gets[0] > gets[-1]:
-            return False
-        try:
-            return await self.executor.run(observation, route) > 0
-        except REFUSED:
-            return False
-
-    async def _write_record(self, observation: Observation, plan: Plan) -> int:
-        if plan.record is None:
-            return 0
-        try:
-            return await self.executor.run(observation, (Apply(record_manifest(observation, plan.record), "evidence"),))
-        except REFUSED as error:
-            # Evidence that cannot be kept is lost at a restart; that is no reason to stop steering the traffic.
-            lost = PlannedEvent("Warning", "EvidenceNotWritten", str(error))
-            await self.events.post(observation.owner, (lost,), observation.now)
-            return 0
-
     async def _write_status(self, observation: Observation, status: dict[str, Any]) -> int:
         live = observation.custom_resource
         there = live.get("status") or {}
@@ -169,17 +139,3 @@ class Reconciler:
         self.store.refresh(LLM_DEPLOYMENT.kind, trim(answer))
         self.wrote_at[owner.namespace, owner.name] = observation.now
         return 1
-
-
-def record_manifest(observation: Observation, data: dict[str, Any]) -> Manifest:
-    """The RolloutRecord that holds ``data``."""
-    owner = observation.owner
-    meta = metadata(owner, owner.name, labels(owner))
-    meta["annotations"] = {WRITTEN_AT_ANNOTATION: format_time(observation.now)}
-    return {
-        "apiVersion": ROLLOUT_RECORD.api_version,
-        "kind": ROLLOUT_RECORD.kind,
-        "metadata": meta,
-        "spec": {"llmdeployment": owner.name, "rolloutId": data["rolloutId"]},
-        "data": data,
-    }

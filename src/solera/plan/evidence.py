@@ -81,13 +81,14 @@ def absorb(
     *,
     step: int,
     now: datetime,
+    begun: datetime | None = None,
     alive: AbstractSet[str] | None = None,
     limits: Mapping[str, float] | None = None,
     risk: float = RISK,
 ) -> Ledger:
     """The ledger after one look: ``readings`` in any order, repeated or not, counted for ``step``.
 
-    Call it at each look, without readings too: only so can a verdict tell that a source fell silent. ``alive`` are the uids of the pods that
+    ``begun`` is when that step was begun, None where that is not known. Call it at each look, without readings too: only so can a verdict tell that a source fell silent. ``alive`` are the uids of the pods that
     exist now; None means unknown. It is not asked about gateway instances. ``limits`` are the guardrails' limits as shares: with them the evidence
     against each goes on from look to look, without them a verdict has to gather it anew. ``risk`` is how often one test may wrongly find a candidate to be bad. Never raises for what a reading holds.
     """
@@ -103,7 +104,7 @@ def absorb(
         look.take(reading)
     if alive is not None:
         look.compare(alive)
-    return look.close(limits or {}, risk)
+    return look.close(limits or {}, risk, begun)
 
 
 class _Look:
@@ -257,7 +258,7 @@ class _Look:
                 self.unobserved = tuple(u for u in self.unobserved if (u.source, u.revision, u.instance) != key)
                 self.unobserved_total -= 1
 
-    def close(self, limits: Mapping[str, float], risk: float) -> Ledger:
+    def close(self, limits: Mapping[str, float], risk: float, begun: datetime | None) -> Ledger:
         seen = replace(
             self.ledger,
             from_zero_after=self.from_zero_after,
@@ -270,7 +271,7 @@ class _Look:
             refused=self.refused,
             flown={key: flown for key, flown in self.flown.items() if flown},
         )
-        return add_slice(seen, Slice(self.ledger.now, self.now, self.step, self.counted), limits, risk)
+        return add_slice(seen, Slice(self.ledger.now, self.now, self.step, self.counted), limits, risk, begun)
 
 
 def _after(started: str, moment: datetime) -> bool | None:

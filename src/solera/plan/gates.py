@@ -81,12 +81,17 @@ def paused_gate(steps: Sequence[ResolvedStep], index: int, since: datetime, by: 
     return Gate(False, PAUSED, f"{step_name(steps, index)} is {paused_words(since, by)}", hold=True)
 
 
-def silent_gate(steps: Sequence[ResolvedStep], index: int) -> Gate:
+def silent_gate(steps: Sequence[ResolvedStep], index: int, since: datetime, now: datetime) -> Gate:
     """The gate of a step while answers are overdue: shut until its pods have shown whether they still answer."""
     words = (
         f"{step_name(steps, index)} holds: requests go to the candidate and no answers come; its pods are asked for one"
     )
-    return Gate(False, "Stuck", words, hold=True)
+    return _late(steps[index], since, now, Gate(False, "Stuck", words, hold=True))
+
+
+def pods_gate(gate: Gate, steps: Sequence[ResolvedStep], index: int, since: datetime, now: datetime, pods: str) -> Gate:
+    """The gate of a step that could be left if all pods of the candidate were ready. ``pods`` says how many are."""
+    return _late(steps[index], since, now, Gate(False, "WaitingForPods", f"{gate.message}; {pods}", hold=True))
 
 
 def step_gate(

@@ -233,7 +233,17 @@ class Ledger:
 
     def _in_step(self, source: str, revision: str, step: int | None) -> int:
         wanted = self.step if step is None else step
-        return 0 if wanted is None else self.totals.get((source, revision, ALL_REQUESTS), {}).get(wanted, ZERO).total
+        if wanted is None:
+            return 0
+        series = (source, revision, ALL_REQUESTS)
+        return self.totals.get(series, {}).get(wanted, ZERO).total - self._before(series, wanted)
+
+    def _before(self, series: Series, step: int) -> int:
+        """Requests under the number of the step in force that were counted before it began: the steps were edited, and another had its number."""
+        if step != self.step or self.step_since is None:
+            return 0
+        old = (p for p in self.ring if p.step == step and p.end < self.step_since and series in p.counts)
+        return sum(part.counts[series].total for part in old)
 
     def _traffic_source(self, step: int | None) -> str | None:
         """The gateway sees requests that no engine ever answered; another source serves only where it is not measured."""
@@ -266,20 +276,24 @@ def join(one: Interval, other: Interval) -> Interval:
     )
 
 
-def coarsen(slices: tuple[Slice, ...], columns: int) -> tuple[Slice, ...]:
-    """At most MAX_SLICES slices, fewer when there are many series: neighbours of one step are merged in pairs, nothing is lost."""
+def coarsen(slices: tuple[Slice, ...], columns: int, border: datetime | None = None) -> tuple[Slice, ...]:
+    """At most MAX_SLICES slices, fewer when there are many series: neighbours of one step are merged in pairs, nothing is lost.
+
+    ``border`` is when the step in force began: what ended before is not merged with what did not.
+    """
     room = max(MIN_SLICES, min(MAX_SLICES, MAX_CELLS // max(columns, 1)))
     while len(slices) > room:
-        merged = tuple(_merge_neighbours(slices))
+        merged = tuple(_merge_neighbours(slices, border))
         # Only when every slice is a step of its own is there nothing left to merge.
         slices = merged if len(merged) < len(slices) else slices[1:]
     return slices
 
 
-def _merge_neighbours(slices: Sequence[Slice]) -> Iterable[Slice]:
+def _merge_neighbours(slices: Sequence[Slice], border: datetime | None) -> Iterable[Slice]:
     waiting: Slice | None = None
     for part in slices:
-        if waiting is not None and waiting.step == part.step:
+        parted = waiting is not None and border is not None and waiting.end < border <= part.end
+        if waiting is not None and waiting.step == part.step and not parted:
             yield replace(waiting, end=part.end, counts=together(waiting.counts, part.counts))
             waiting = None
         else:

@@ -17,7 +17,7 @@ from solera.plan.situation import Situation
 from solera.plan.traffic import refusal
 from solera.plan.upkeep import drained_at
 
-HOLDING_TRAFFIC = frozenset({"CandidateUnavailable", "CandidateUnproven", "StableUnavailable"})
+HOLDING_TRAFFIC = frozenset({"CandidateUnavailable", "CandidateUnproven", "CandidateIncomplete", "StableUnavailable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +68,8 @@ def _without_stable(s: Situation) -> Outlook:
     if seen is not None and seen.ready_endpoints:
         words = f"{s.target.version} is ready; a real completion is awaited"
         return Outlook(State.EVALUATING, "WaitingForAnswer", words, f"100% to {s.target.version} once it answers", None)
-    words = _pods(s, s.target.revision, s.target.version)
+    words = s.pods_ready(s.target)
     return Outlook(State.PROVISIONING, "Provisioning", words, f"100% to {s.target.version} once it answers", None)
-
-
-def _pods(s: Situation, revision: str, version: str) -> str:
-    seen = s.observation.revisions.get(revision)
-    wanted = s.intent.versions[version].resolved.replicas if version in s.intent.versions else 1
-    ready = 0 if seen is None else seen.ready_endpoints
-    problem = next((p.problem for p in seen.pods if p.problem), None) if seen else None
-    return f"{ready} of {wanted} pods of {version} are ready" + (f": {problem}" if problem else "")
 
 
 def _rollout(s: Situation, routing: Routing) -> Outlook:
@@ -99,7 +91,7 @@ def _rollout(s: Situation, routing: Routing) -> Outlook:
             return Outlook(
                 State.EVALUATING,
                 "WaitingForAnswer",
-                f"{_pods(s, candidate.revision, version)}; a real completion is awaited",
+                f"{s.pods_ready(candidate)}; a real completion is awaited",
                 following,
                 None,
             )
@@ -107,7 +99,7 @@ def _rollout(s: Situation, routing: Routing) -> Outlook:
         if entry is not None and not entry.open and s.fully_serving(candidate):
             state = State.HELD if entry.hold else State.EVALUATING
             return Outlook(state, entry.reason, entry.message, following, None, entry.hold)
-        return Outlook(State.PROVISIONING, "Provisioning", _pods(s, candidate.revision, version), following, None)
+        return Outlook(State.PROVISIONING, "Provisioning", s.pods_ready(candidate), following, None)
     if routing.traffic.held in HOLDING_TRAFFIC:
         words = routing.traffic.message
         return Outlook(
@@ -126,7 +118,7 @@ def _paused(s: Situation, version: str, routing: Routing) -> Outlook:
     if s.gate is None or s.progress is None:
         words = f"{version} is {paused_words(rollout.paused_at, rollout.paused_by)}, before its first step"
         following = f"{_first(s)}% to {version}"
-        trouble = "" if s.fully_serving(candidate) else _pods(s, candidate.revision, version)
+        trouble = "" if s.fully_serving(candidate) else s.pods_ready(candidate)
     else:
         words, trouble = s.gate.message, routing.traffic.message
         following = _upcoming(s, version)
@@ -164,10 +156,8 @@ def _in_step(s: Situation, version: str) -> Outlook:
         return Outlook(State.SHIFTING, "WaitingForRoute", words, upcoming, None)
     if s.at_last_step:
         words = f"{version} carries all traffic; {gate.message}"
-        return Outlook(State.PROMOTING, gate.reason, words, upcoming, gate.at)
-    if gate.open and not s.fully_serving(candidate):
-        words = f"{gate.message}; {_pods(s, candidate.revision, version)}"
-        return Outlook(State.HELD, "WaitingForPods", words, upcoming, None, hold=True)
+        lacking = gate.hold and not s.fully_serving(candidate)
+        return Outlook(State.HELD if lacking else State.PROMOTING, gate.reason, words, upcoming, gate.at, lacking)
     if gate.reason == "MinDuration" and gate.at is not None:
         upcoming += f" at {format_time(gate.at)} or later"
     elif gate.reason == "WaitingForApproval":
@@ -190,8 +180,9 @@ def _at_rest(s: Situation) -> Outlook:
         return Outlook(State.IDLE, s.problem[0], s.problem[1], upcoming, at)
     if s.memory.previous is not None:
         previous = s.memory.previous
-        if at is None or previous.until < at:
-            upcoming, at = f"pods of {previous.ref.version} go at {format_time(previous.until)}", previous.until
+        until = s.kept_until(previous)
+        if at is None or until < at:
+            upcoming, at = f"pods of {previous.ref.version} go at {format_time(until)}", until
     return Outlook(State.IDLE, "Serving", f"{stable.version} carries all traffic", upcoming, at)
 
 

@@ -60,11 +60,12 @@ def plan(observation: Observation) -> Plan:
         )
     situation = situation.with_memory(keep_up(situation))
     routing = route_now(situation)
-    if put_back(memory, situation.memory):
+    again = put_back(memory, situation.memory)
+    if again:
         routing = replace(routing, action=None)  # written down first, or the next look would read the old time
     outlook = look_out(situation, routing)
     situation = situation.with_memory(_with_hold(situation.memory, outlook, observation.now))
-    actions = () if observation.name_taken else tuple(_actions(situation, routing))
+    actions = () if observation.name_taken or again else tuple(_actions(situation, routing))
     # A status composed before the route is written would speak of weights that the route no longer carries.
     rerouted = routing.action is not None and routing.action in actions
     status = dict(observation.custom_resource.get("status") or {}) if rerouted else compose(situation, outlook)
@@ -174,11 +175,11 @@ def _look_again(s: Situation, outlook: Outlook) -> datetime | None:
     times = [_date(s), outlook.at]
     times += [drained_at(s, draining) for draining in memory.draining]
     if memory.previous is not None:
-        times.append(memory.previous.until)
+        times.append(s.kept_until(memory.previous))
     if memory.rollout is not None and memory.candidate is not None:
         version = s.version_of(memory.candidate)
         patience = version.resolved.startup_timeout if version is not None else timedelta(minutes=30)
-        times.append((memory.rollout.held_since or memory.rollout.started_at) + patience)
+        times.append((memory.rollout.held_since or memory.rollout.clock(memory.rollout.started_at)) + patience)
         times.append(now + FIGURES_EVERY)
         if s.observation.unreachable:  # nobody brings news of a silence
             times.append(now + BLIND_AFTER)

@@ -18,7 +18,11 @@ from solera.plan.situation import Situation
 from solera.plan.traffic import routed_progress
 from solera.plan.verbs import answer_request
 
-AWAY = {"CandidateUnavailable": "no ready endpoint", "CandidateUnproven": "no answer"}
+AWAY = {
+    "CandidateUnavailable": "no ready endpoint",
+    "CandidateUnproven": "no answer",
+    "CandidateIncomplete": "not all pods ready",
+}
 """Holds that a candidate may keep for its startupTimeout, and what it lacks meanwhile."""
 
 
@@ -35,7 +39,7 @@ def adopt_routed(s: Situation) -> Decision | None:
     seen = max(proven, key=lambda r: (s.live[r.name], r.name))
     ref = RevisionRef(seen.version, seen.name, seen.hash)
     message = f"{seen.name} carries the traffic and is taken for stable"
-    return decided(s, replace(memory, stable=ref), "Adopted", message)
+    return decided(s, _promoted(s, replace(memory, stable=ref), ref), "Adopted", message)
 
 
 def refuse_on_date(s: Situation) -> Decision | None:
@@ -112,26 +116,33 @@ def reject_candidate(s: Situation) -> Decision | None:
         return reject(s, "RolledBack", f"{candidate.version} is rolled back: {s.judgement.reason}")
     if s.silence is not None and (why := hung(s.seen(candidate))) is not None:
         return reject(s, "RolledBack", f"{candidate.version} is rolled back: {_silent(s.silence, why)}")
-    version, seen = s.version_of(candidate), s.seen(candidate)
-    patience = timedelta(minutes=30) if version is None else version.resolved.startup_timeout
-    problems = [] if seen is None else [p.problem for p in seen.pods if p.problem]
-    unscheduled = any(p.startswith("Unschedulable") for p in problems)
-    begun = memory.rollout.clock(memory.rollout.started_at)
-    if s.progress is None and not unscheduled and not s.paused and s.now >= begun + patience:
-        if s.fully_serving(candidate):
-            return None
-        why = f"no answer within startupTimeout ({format_duration(patience)})" + (
-            f": {problems[0]}" if problems else ""
-        )
-        return reject(s, "RolledBack", f"{candidate.version} is rolled back: {why}")
-    held = memory.rollout.held_since
-    if held and memory.rollout.hold_reason in AWAY and not s.paused and s.now >= held + patience:
-        why = f"{AWAY[memory.rollout.hold_reason]} since {format_time(held)}"
+    if not s.paused and (why := _stayed_away(s, candidate, memory.rollout)) is not None:
         return reject(s, "RolledBack", f"{candidate.version} is rolled back: {why}")
     gate = s.gate
     if gate is not None and gate.inconclusive and s.intent.roll_back_when_inconclusive:
         return reject(s, "RolledBack", f"{candidate.version} is rolled back: {gate.message}")
     return None
+
+
+def _stayed_away(s: Situation, candidate: RevisionRef, rollout: Rollout) -> str | None:
+    """Why its patience with a candidate that is not all there is over; None while it is not, or while the pods have not been asked yet."""
+    version, seen = s.version_of(candidate), s.seen(candidate)
+    patience = timedelta(minutes=30) if version is None else version.resolved.startup_timeout
+    pods = () if seen is None else seen.pods
+    if s.fully_serving(candidate) or (s.all_ready(candidate) and not any(p.mute for p in pods)):
+        return None
+    if s.progress is None:
+        if s.unscheduled(candidate) or s.now < rollout.clock(rollout.started_at) + patience:
+            return None
+        problem = next((f": {p.problem or p.mute}" for p in pods if p.problem or p.mute), "")
+        return f"no answer within startupTimeout ({format_duration(patience)}){problem}"
+    held, lacks = rollout.held_since, AWAY.get(rollout.hold_reason or "")
+    if held is None or lacks is None or s.now < held + patience:
+        return None
+    # The hold is from the last status, and may be over: after a time without an operator, for example.
+    if rollout.hold_reason == "CandidateUnavailable" and s.has_endpoint(candidate):
+        return None
+    return f"{lacks} since {format_time(held)}"
 
 
 def _silent(silence: Silence, why: str) -> str:
@@ -149,17 +160,18 @@ def promote_candidate(s: Situation) -> Decision | None:
     if gate is None or not gate.open:
         return None
     until = s.now + s.intent.keep_previous
-    old = s.version_of(stable)
-    if old is not None and old.life.retires_at is not None:
-        until = min(until, old.life.retires_at)
+    previous = Previous(stable, s.in_force_since(s.progress), until)
+    previous = replace(previous, until=s.kept_until(previous))
     memory = replace(
         memory,
         stable=candidate,
         candidate=None,
-        previous=Previous(stable, s.in_force_since(s.progress), until),
+        previous=previous,
         rejected=tuple(r for r in memory.rejected if r.hash != candidate.hash),
     )
-    message = f"{candidate.version} carries all traffic; {stable.version} stays warm until {format_time(until)}"
+    message = (
+        f"{candidate.version} carries all traffic; {stable.version} stays warm until {format_time(previous.until)}"
+    )
     return decided(s, _promoted(s, memory, candidate), "Promoted", message)
 
 
@@ -171,7 +183,7 @@ def _promoted(s: Situation, memory: Memory, ref: RevisionRef) -> Memory:
 def roll_back_promoted(s: Situation) -> Decision | None:
     """The absolute limits keep watching while the old revision is warm: a late failure costs no start-up."""
     memory, previous, stable = s.memory, s.memory.previous, s.memory.stable
-    if previous is None or stable is None or memory.candidate is not None:
+    if previous is None or stable is None or memory.candidate is not None or _released(s, previous):
         return None
     why = s.judgement.reason if s.judgement is not None and s.judgement.fail else None
     if why is None and s.silence is not None and (mute := hung(s.seen(stable))) is not None:
@@ -188,10 +200,33 @@ def roll_back_promoted(s: Situation) -> Decision | None:
     return decided(s, memory.drain(stable, None), "RolledBack", message, "Warning")
 
 
+def fall_back(s: Situation) -> Decision | None:
+    """What was promoted has lost all its pods while the old revision is warm: that one answers, and the other is let in anew when it is back."""
+    memory, previous, stable = s.memory, s.memory.previous, s.memory.stable
+    if previous is None or stable is None or memory.candidate is not None:
+        return None
+    warm = s.seen(previous.ref)
+    if s.has_endpoint(stable) or warm is None or not warm.serving:
+        return None
+    promoted = tuple(p for p in memory.promoted if p.hash != stable.hash)
+    memory = replace(memory, stable=previous.ref, previous=None, rollout=None, promoted=promoted).drain(stable, None)
+    message = (
+        f"{stable.version} has no ready endpoint after its promotion; {previous.ref.version}, still warm, answers again"
+    )
+    return decided(s, memory, "FellBack", message, "Warning")
+
+
+def _released(s: Situation, previous: Previous) -> bool:
+    """The time of a warm old revision is over: as it was set at the promotion, or by a date that was declared since."""
+    return s.now >= previous.until or s.observation.calendar >= s.kept_until(previous)
+
+
 def release_previous(s: Situation) -> Decision | None:
-    """The time of the warm old revision is over."""
+    """The time of the warm old revision is over. While it alone has ready pods it stays: it will be asked, and take over."""
     previous = s.memory.previous
-    if previous is None or s.now < previous.until:
+    if previous is None or not _released(s, previous):
+        return None
+    if s.has_endpoint(previous.ref) and not s.has_endpoint(s.memory.stable):
         return None
     memory = replace(s.memory, previous=None).drain(previous.ref, previous.since)
     return decided(s, memory, "Released", f"{previous.ref.version} is no longer kept warm")
@@ -206,6 +241,7 @@ CHAIN: tuple[Policy, ...] = (
     reject_candidate,  # before promote: what is broken is never promoted
     promote_candidate,
     roll_back_promoted,
+    fall_back,
     release_previous,
     accept_candidate,
 )

@@ -16,9 +16,9 @@ from solera.api.errors import InvalidSpec
 from solera.api.traffic import OnInconclusive
 from solera.plan.gates import Gate, StepEvidence, paused_gate, step_gate
 from solera.plan.intent import guardrail_spec
+from solera.plan.judging import absolute_only
 from solera.plan.ledger import Counter, Ledger, Series, Slice
 from solera.plan.recording import Recording
-from solera.plan.situation import absolute_only
 from solera.plan.slices import count_slice
 from solera.plan.verdict import GuardrailSpec, GuardrailVerdict, Judgement, conclude, judge, number_of_tests
 

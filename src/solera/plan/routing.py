@@ -62,10 +62,11 @@ def route_now(s: Situation) -> Routing:
     if memory.stable is None:
         return Routing(Traffic({}), s.progress, _removal(s))
     weight, progress = _planned(s)
-    traffic = desired_traffic(memory.stable, memory.candidate, weight, revisions, s.live)
+    complete = s.all_ready(memory.candidate)
+    traffic = desired_traffic(memory.stable, memory.candidate, weight, revisions, s.live, complete=complete)
     if traffic.held and progress != s.progress:  # a step that cannot be carried is not begun
         weight, progress = (0, None) if s.progress is None or s.step is None else (s.step.weight, s.progress)
-        kept = desired_traffic(memory.stable, memory.candidate, weight, revisions, s.live)
+        kept = desired_traffic(memory.stable, memory.candidate, weight, revisions, s.live, complete=complete)
         traffic = Traffic(kept.weights, traffic.held, traffic.message)
     if not traffic.weights:
         return Routing(traffic, progress, None)

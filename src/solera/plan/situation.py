@@ -10,23 +10,16 @@ from solera.api.defaults import ResolvedStep
 from solera.api.scalars import parse_time
 from solera.plan.children import cannot_be_rendered
 from solera.plan.clock import memory_at, progress_at
-from solera.plan.gates import Gate, StepEvidence, first_gate, paused_gate, silent_gate, step_gate
+from solera.plan.gates import Gate, StepEvidence, first_gate, paused_gate, pods_gate, silent_gate, step_gate
 from solera.plan.intent import Intent, VersionIntent
+from solera.plan.judging import judgement_of, ramp_of
 from solera.plan.lifecycle import effective_version, may_start, refuses
-from solera.plan.memory import Memory, Progress, RevisionRef
-from solera.plan.ramp import Ramp, climb
+from solera.plan.memory import Memory, Previous, Progress, RevisionRef
+from solera.plan.ramp import Ramp
 from solera.plan.silence import Silence, silence
 from solera.plan.traffic import live_weights, route_accepted, routed_progress
 from solera.plan.types import Observation, ObservedRevision
-from solera.plan.verdict import (
-    NO_DATA,
-    SHARED_INCIDENT,
-    GuardrailSpec,
-    GuardrailVerdict,
-    Judgement,
-    conclude,
-    judge,
-)
+from solera.plan.verdict import GuardrailVerdict, Judgement
 
 AT_ONCE = (ResolvedStep(100, timedelta(0), 0, timedelta(hours=2), needs_approval=False),)
 """The plan for a revision that has carried all traffic here before: as soon as it is ready, without gates."""
@@ -93,19 +86,50 @@ class Situation:
         """What the manifest says of a revision's version; None when it has left the manifest."""
         return self.intent.versions.get(ref.version)
 
+    def has_endpoint(self, ref: RevisionRef | None) -> bool:
+        """One pod of a revision is ready at least."""
+        seen = self.seen(ref)
+        return seen is not None and seen.ready_endpoints > 0
+
+    def all_ready(self, ref: RevisionRef | None) -> bool:
+        """All replicas of a revision are ready."""
+        seen, version = self.seen(ref), None if ref is None else self.version_of(ref)
+        return seen is not None and version is not None and seen.ready_endpoints >= max(1, version.resolved.replicas)
+
     def fully_serving(self, ref: RevisionRef | None) -> bool:
         """All replicas of a revision are ready, and one has answered a real completion."""
-        seen, version = self.seen(ref), None if ref is None else self.version_of(ref)
-        if seen is None or version is None or not seen.serving:
-            return False
-        return seen.ready_endpoints >= max(1, version.resolved.replicas)
+        seen = self.seen(ref)
+        return seen is not None and seen.serving and self.all_ready(ref)
+
+    def pods_ready(self, ref: RevisionRef) -> str:
+        """`1 of 2 pods of v2 are ready`, with the problem of one that is not."""
+        seen, version = self.seen(ref), self.version_of(ref)
+        wanted = 1 if version is None else version.resolved.replicas
+        problem = next((p.problem for p in seen.pods if p.problem), None) if seen else None
+        ready = 0 if seen is None else seen.ready_endpoints
+        return f"{ready} of {wanted} pods of {ref.version} are ready" + (f": {problem}" if problem else "")
+
+    def unscheduled(self, ref: RevisionRef) -> bool:
+        """True while there is no node for a pod of this revision."""
+        seen = self.seen(ref)
+        return seen is not None and any((p.problem or "").startswith("Unschedulable") for p in seen.pods)
+
+    def kept_until(self, previous: Previous) -> datetime:
+        """Until when the revision that served before is kept warm: not beyond its own date, whenever that was declared."""
+        version = self.version_of(previous.ref)
+        date = None if version is None else version.life.retires_at
+        return previous.until if date is None else min(previous.until, date)
 
     @property
     def step_evidence(self) -> StepEvidence:
         """Requests counted while the step in force was in force."""
         ledger, candidate, progress = self.observation.ledger, self.memory.candidate, self.progress
-        if ledger is None or candidate is None or progress is None:
+        if ledger is None or candidate is None or progress is None or ledger.step != progress.step:
             return StepEvidence(0, 0)
+        if ledger.step_since is not None and ledger.step_since < progress.since:
+            return StepEvidence(
+                0, 0
+            )  # the step begins anew, and what was counted belongs to the one that had its number
         here = ledger.requests(candidate.revision, progress.step)
         return StepEvidence(here, here + ledger.requests(ledger.stable, progress.step))
 
@@ -117,18 +141,22 @@ class Situation:
         index, rollout = min(self.progress.step, len(self.steps) - 1), self.memory.rollout
         if rollout.paused_at is not None:
             return paused_gate(self.steps, index, rollout.paused_at, rollout.paused_by)
+        since = rollout.clock(self.in_force_since(self.progress))
         if self.silence is not None and not self.at_last_step:
-            return silent_gate(self.steps, index)
-        return step_gate(
+            return silent_gate(self.steps, index, since, self.now)
+        gate = step_gate(
             self.steps,
             index,
-            rollout.clock(self.in_force_since(self.progress)),
+            since,
             self.now,
             index in rollout.approved,
             self.step_evidence,
             self.judgement,
             self.ramp,
         )
+        if not gate.open or self.fully_serving(self.memory.candidate):
+            return gate
+        return pods_gate(gate, self.steps, index, since, self.now, self.pods_ready(self.memory.candidate))
 
     @property
     def entry(self) -> Gate | None:
@@ -183,7 +211,7 @@ def gather(observation: Observation, intent: Intent, memory: Memory) -> Situatio
     progress = progress_at(_progress(observation, memory), now)
     if memory.candidate is not None and not memory.was_promoted(memory.candidate.hash):
         progress = _in_plan(progress, intent.steps, now)
-    verdicts, judgement = _judgement(observation, intent, memory)
+    verdicts, judgement = judgement_of(observation, intent, memory)
     return Situation(
         observation,
         intent,
@@ -196,7 +224,7 @@ def gather(observation: Observation, intent: Intent, memory: Memory) -> Situatio
         progress,
         verdicts,
         judgement,
-        _ramp(observation, intent, memory, progress, verdicts),
+        ramp_of(observation, intent, memory, progress, verdicts),
     )
 
 
@@ -250,56 +278,8 @@ def _in_plan(progress: Progress | None, steps: Sequence[ResolvedStep], now: date
     """
     if progress is None or progress.weight is None:
         return progress
-    if steps[min(progress.step, len(steps) - 1)].weight == progress.weight:
-        return progress
+    last = len(steps) - 1
+    if steps[min(progress.step, last)].weight == progress.weight:
+        return progress if progress.step <= last else replace(progress, step=last)
     index = max((i for i, step in enumerate(steps) if step.weight <= progress.weight), default=0)
     return Progress(progress.rollout, index, now, steps[index].weight)
-
-
-def _ramp(
-    observation: Observation,
-    intent: Intent,
-    memory: Memory,
-    progress: Progress | None,
-    verdicts: Sequence[GuardrailVerdict],
-) -> Ramp | None:
-    candidate, rollout, ledger = memory.candidate, memory.rollout, observation.ledger
-    if intent.max_harmed is None or candidate is None or rollout is None or memory.was_promoted(candidate.hash):
-        return None
-    weight = 0 if progress is None else intent.steps[min(progress.step, len(intent.steps) - 1)].weight
-    known = ledger if ledger is not None and ledger.rollout_id == rollout.id else None
-    ramp = climb(
-        intent.guardrails, known, budget=intent.max_harmed, false_promotion=intent.false_promotion, weight=weight
-    )
-    # What cannot be seen now, and what happens to stable as well, is no reason to end a rollout: they hold it.
-    excused = any(v.verdict in (NO_DATA, SHARED_INCIDENT) for v in verdicts)
-    return replace(ramp, spent_out=False) if excused else ramp
-
-
-def absolute_only(specs: Sequence[GuardrailSpec]) -> tuple[GuardrailSpec, ...]:
-    """What is still asked of guardrails when stable gets no requests to compare with."""
-    return tuple(replace(g, max_ratio=None, ratio_requires_pass=False) for g in specs if g.limit is not None)
-
-
-def _judgement(
-    observation: Observation, intent: Intent, memory: Memory
-) -> tuple[tuple[GuardrailVerdict, ...], Judgement | None]:
-    candidate, ledger, rollout = memory.candidate, observation.ledger, memory.rollout
-    watching = candidate is not None or memory.previous is not None
-    if not watching or rollout is None or not intent.guardrails:
-        return (), None
-    if candidate is not None and memory.was_promoted(candidate.hash):
-        return (), None
-    specs = intent.guardrails
-    if candidate is None:  # after promotion: the old revision gets no requests, so only the absolute limits speak
-        specs = absolute_only(specs)
-    if ledger is None or ledger.rollout_id != rollout.id or not specs:
-        return (), Judgement(fail=False, hold=False, passed=False, no_data=True, reason="no evidence yet")
-    verdicts = judge(
-        specs,
-        ledger,
-        false_rollback=intent.false_rollback,
-        false_promotion=intent.false_promotion,
-        unreachable=observation.unreachable,
-    )
-    return verdicts, conclude(verdicts, specs)

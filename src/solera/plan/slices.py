@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from solera.api.defaults import RISK
 from solera.plan.intervals import gather
@@ -26,8 +26,15 @@ def count_slice(ledger: Ledger, part: Slice, limits: Mapping[str, float] | None 
     return add_slice(replace(ledger, read_at=known, totals=totals), part, limits or {}, risk)
 
 
-def add_slice(ledger: Ledger, part: Slice, limits: Mapping[str, float], risk: float) -> Ledger:
-    """The one way by which counts come into a ledger, from readings or from a recording: totals, pairs, intervals and the ring."""
+def add_slice(
+    ledger: Ledger, part: Slice, limits: Mapping[str, float], risk: float, begun: datetime | None = None
+) -> Ledger:
+    """The one way by which counts come into a ledger, from readings or from a recording: totals, pairs, intervals and the ring.
+
+    ``begun`` is when the step in force was begun, which tells one from another that had its number before the steps were edited.
+    """
+    anew = begun is not None and ledger.step_since is not None and ledger.step_since < begun <= part.end
+    since = part.end if anew or part.step != ledger.step else ledger.step_since
     totals = dict(ledger.totals)
     for series, more in part.counts.items():
         steps = totals.get(series, {})
@@ -36,10 +43,10 @@ def add_slice(ledger: Ledger, part: Slice, limits: Mapping[str, float], risk: fl
         gather(ledger, part, limits, risk),
         now=part.end,
         step=part.step,
-        step_since=ledger.step_since if part.step == ledger.step else part.end,
+        step_since=since,
         totals=totals,
         pairings=_paired(ledger, part),
-        ring=coarsen((*ledger.ring, part), len(totals)) if part.counts else ledger.ring,
+        ring=coarsen((*ledger.ring, part), len(totals), since) if part.counts else ledger.ring,
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from solera.plan.memory import PROGRESS_ANNOTATION, Progress, RevisionRef, parse_progress
@@ -87,6 +88,13 @@ def step_in_force(route: Manifest | None, rollout: str) -> int:
     return progress.step if route_accepted(route) else progress.step - 1
 
 
+def step_begun(route: Manifest | None, rollout: str) -> datetime | None:
+    """When the step of ``rollout`` was begun by which the gateway shares out requests now; None where that is not known."""
+    progress = routed_progress(route)
+    known = progress is not None and progress.rollout == rollout and route_accepted(route)
+    return progress.since if progress is not None and known else None
+
+
 def refusal(route: Manifest | None) -> str | None:
     """The gateway's own words for not accepting the route, with the fix where it is known; None when it did not refuse."""
     for parent in ((route or {}).get("status") or {}).get("parents") or []:
@@ -123,8 +131,13 @@ def desired_traffic(
     candidate_weight: int,
     revisions: Mapping[str, ObservedRevision],
     live: Mapping[str, int],
+    *,
+    complete: bool = True,
 ) -> Traffic:
-    """The weights to write now. ``candidate_weight`` is the planned one in percent, ``live`` what the route carries."""
+    """The weights to write now. ``candidate_weight`` is the planned one in percent, ``live`` what the route carries.
+
+    ``complete`` tells that all pods of the candidate are ready: a few must not get back what was meant for all.
+    """
     if stable is None:
         return Traffic({})
     if candidate is None or candidate_weight == 0:
@@ -135,8 +148,11 @@ def desired_traffic(
         return Traffic(
             back.weights, back.held or "CandidateUnavailable", back.message or f"{name} has no ready endpoint"
         )
-    if candidate_weight > live.get(name, 0) and not _serving(revisions, name):
-        return Traffic(dict(live), "CandidateUnproven", f"{name} has not answered a real completion yet")
+    if candidate_weight > live.get(name, 0) and not (complete and _serving(revisions, name)):
+        kept = dict(live) or dict(_to_stable(stable, revisions, live).weights)
+        if not _serving(revisions, name):
+            return Traffic(kept, "CandidateUnproven", f"{name} has not answered a real completion yet")
+        return Traffic(kept, "CandidateIncomplete", f"not all pods of {name} are ready")
     if candidate_weight < 100 and not live.get(stable.revision) and not _serving(revisions, stable.revision):
         return Traffic(dict(live), "StableUnavailable", f"{stable.revision} cannot carry traffic now")
     weights = {stable.revision: 100 - candidate_weight, name: candidate_weight}

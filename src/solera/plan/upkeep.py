@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 
 from solera.api.defaults import DRAIN_TIMEOUT
 from solera.plan.children import gone
+from solera.plan.clock import AHEAD
 from solera.plan.lifecycle import served
-from solera.plan.memory import Draining, Memory, RevisionRef, Tombstone
+from solera.plan.memory import Draining, Memory, Previous, RevisionRef, Tombstone
 from solera.plan.situation import Situation
 
 WHOLE_SECONDS = timedelta(seconds=1)
@@ -39,11 +40,11 @@ def drained_at(s: Situation, draining: Draining) -> datetime | None:
 
 def keep_up(s: Situation) -> Memory:
     """The memory with drains and tombstones brought up to what is seen now."""
-    memory = _with_orphans(s)
+    memory = _with_start(s, _with_orphans(s))
     drains = tuple(_look(s, d) for d in memory.draining)
     left = tuple(d for d in drains if not gone(s.observation.revisions.get(d.ref.revision)) or d.since is None)
     ended = {d.ref.version: d.since for d in drains if d not in left}
-    memory = replace(memory, draining=left)
+    memory = replace(memory, draining=left, previous=_warm(s, memory.previous))
     for tombstone in _burials(s, memory, ended):
         memory = replace(memory, tombstones=(*memory.tombstones, tombstone))
         late = f", {tombstone.late_by.total_seconds():.0f} s late" if tombstone.late_by else ""
@@ -54,7 +55,8 @@ def keep_up(s: Situation) -> Memory:
 def put_back(memory: Memory, now: Memory) -> bool:
     """Whether a revision whose drain had begun was found with weight again: its drain begins anew, and must not be cut short by what status still says."""
     begun = {d.ref for d in memory.draining if d.since is not None}
-    return any(d.since is None and d.ref in begun for d in now.draining)
+    warm = [None if m.previous is None else m.previous.since for m in (memory, now)]
+    return warm[0] != warm[1] or any(d.since is None and d.ref in begun for d in now.draining)
 
 
 def _look(s: Situation, draining: Draining) -> Draining:
@@ -63,6 +65,23 @@ def _look(s: Situation, draining: Draining) -> Draining:
     # Until the gateway has taken the route over, requests still arrive: none of that time is theirs to finish in.
     shared_out = s.observation.route is None or s.route_in_force
     return draining if draining.since is not None or not shared_out else replace(draining, since=s.now)
+
+
+def _warm(s: Situation, previous: Previous | None) -> Previous | None:
+    """Kept warm, it has no weight; another hand that gives it some makes its last request a later one. How much later is known when the route is put right."""
+    if previous is None or previous.ref.revision not in s.live or previous.since >= s.now:
+        return previous
+    return replace(previous, since=(s.now + AHEAD).replace(microsecond=0))
+
+
+def _with_start(s: Situation, memory: Memory) -> Memory:
+    """While there is no node for a candidate, or it is ready and something else is waited for, its time to start up does not run."""
+    candidate, rollout = memory.candidate, memory.rollout
+    if candidate is None or rollout is None or s.progress is not None or s.paused:
+        return memory
+    if not (s.unscheduled(candidate) or s.fully_serving(candidate)):
+        return memory
+    return replace(memory, rollout=replace(rollout, timed_from=s.now))
 
 
 def _with_orphans(s: Situation) -> Memory:
@@ -90,7 +109,7 @@ def _burials(s: Situation, memory: Memory, ended: dict[str, datetime | None]) ->
         date = version.life.retires_at
         if date is None or s.observation.calendar < date or name in in_use or memory.tombstone(name) is not None:
             continue
-        if name not in ended and not served(name, memory):
+        if not served(name, memory):
             continue
         weightless = ended.get(name) or date
         yield Tombstone(name, s.now, max(weightless - date, timedelta(0)))

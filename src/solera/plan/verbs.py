@@ -17,11 +17,15 @@ from solera.plan.memory import RevisionRef, Rollout
 from solera.plan.requests import REQUEST_ANNOTATION, Request, parse_request, requested_by
 from solera.plan.situation import Situation, gather
 
+LONGEST = 256
+"""Characters of a request that are read: as many as ``status.lastHandledRequest`` holds. Those of the plugin have half."""
+
 
 def answer_request(s: Situation) -> Decision | None:
     """The answer to the request on the object; None when there is none, or it was answered already."""
     annotations = s.observation.custom_resource["metadata"].get("annotations") or {}
-    text = annotations.get(REQUEST_ANNOTATION)
+    # Status remembers no more of it, and one that could not be remembered would be answered for ever.
+    text = (annotations.get(REQUEST_ANNOTATION) or "")[:LONGEST]
     if not text or text == s.memory.last_request:
         return None
     s = s.with_memory(replace(s.memory, last_request=text))
@@ -87,7 +91,7 @@ def _resume(asked: Asked, candidate: RevisionRef, rollout: Rollout) -> Decision:
     s = asked.s
     if rollout.paused_at is None:
         return asked.refuse(f"the rollout of {candidate.version} is not paused")
-    counted = rollout.clock(rollout.started_at if s.progress is None else s.progress.since)
+    counted = rollout.clock(rollout.started_at if s.progress is None else s.in_force_since(s.progress))
     lasted = s.now - max(rollout.paused_at, counted)
     going_on = replace(rollout, paused_at=None, paused_by=None, timed_from=_up(counted + lasted))
     paused_for = timedelta(seconds=int((s.now - rollout.paused_at).total_seconds()))

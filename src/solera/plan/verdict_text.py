@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-from solera.plan.ledger import MAX_FALLS, Counter, Ledger, Pairing, Slice
+from solera.plan.ledger import Counter, Ledger, Pairing, Slice
 from solera.plan.overdue import overdue
 from solera.plan.showing import ALLOWED, Evidence
 from solera.stats.share import divergence
@@ -58,8 +58,8 @@ def silence(
         return f"no source has measured this for the candidate{why}{_refusals(ledger)}"
     if ledger.given_up(source, ledger.candidate):
         return (
-            f"counters from {source} fell {MAX_FALLS} times without a restart and are not counted any more: "
-            f"is there one address for several processes? Before that {counts(whole)}"
+            f"{source} gives counters that no single process can have and are not counted any more: they fell without a restart, "
+            f"or a former one came back; is there one address for several processes? Before that {counts(whole)}"
         )
     quiet = ledger.now - read_at
     if quiet > stale_after:

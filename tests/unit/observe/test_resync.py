@@ -119,6 +119,39 @@ def _refuse(kind: str) -> None:
     raise Unavailable(f"list {kind}", "connection refused")
 
 
+async def test_catching_up_does_not_wait_for_one_that_changes_all_the_time() -> None:
+    rig = Rig()
+    rig.put("busy", heard=False)
+
+    def change(_seconds: float) -> None:
+        rig.time += 1
+        live = rig.kube.edit("LLMDeployment", NAMESPACE, "busy", lambda o: o.update(spec={"serve": f"v{rig.time}"}))
+        rig.kube.edit("LLMDeployment", NAMESPACE, "busy", lambda o: o.update(spec={"serve": f"w{rig.time}"}))
+        rig.store.upsert("LLMDeployment", live)
+
+    async def sleep(seconds: float) -> None:
+        change(seconds)
+        await asyncio.sleep(0)
+
+    rig.resync._sleep = sleep
+    async with asyncio.timeout(5):
+        await rig.resync.catch_up()
+    assert rig.resync.behind_since is not None
+
+
+async def test_time_in_which_nobody_could_ask_is_no_deafness() -> None:
+    rig = Rig()
+    rig.put(heard=False)
+    await rig.resync._try()
+    rig.kube.fail = lambda _verb, kind, _name: _refuse(kind)
+    for rig.time in (60.0, 200.0, 350.0):
+        await rig.resync._try()
+    rig.kube.fail = lambda *_: None
+    rig.time = 355.0
+    await rig.resync._try()
+    assert rig.resync.behind_since == 350.0
+
+
 async def test_an_older_version_counts_as_behind() -> None:
     rig = Rig()
     rig.put()

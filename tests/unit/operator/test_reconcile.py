@@ -263,7 +263,10 @@ async def test_a_candidate_gets_no_more_traffic_while_a_child_is_refused(error: 
     rig.kube.edit(
         "LLMDeployment",
         *KEY,
-        lambda o: o["status"].update(candidate={"revision": "new", "version": "v2", "hash": "abcdefgh"}),
+        lambda o: o["status"].update(
+            candidate={"revision": "new", "version": "v2", "hash": "abcdefgh"},
+            rollout={"id": "abcdefgh-1", "startedAt": "2026-01-01T11:00:00Z"},
+        ),
     )
     rig.kube.fail = failing(error)
     with pytest.raises(type(error)):
@@ -294,6 +297,55 @@ async def test_a_name_that_is_taken_does_not_keep_the_route_from_being_written()
     assert live_weights(rig.kube.objects["HTTPRoute", NAMESPACE, NAME]) == {"stable": 100}
     assert await rig.look() == RETRY_NAME
     assert "uid-else" in rig.status["next"]
+
+
+async def test_a_route_of_somebody_else_that_nobody_told_of_is_told_to_the_planner() -> None:
+    rig = Rig(steers(stable=100))
+    rig.deaf = True  # without our label the watch does not show it
+    rig.kube.put(child("HTTPRoute", NAME, api_version="gateway.networking.k8s.io/v1", of=None, owner="uid-else"))
+    rig.deaf = False
+    assert await rig.look() == RETRY_NAME
+    assert "uid-else" in rig.status["next"]
+
+
+async def test_after_the_route_was_written_a_refused_removal_leaves_the_status_alone() -> None:
+    def planner(observation: Observation) -> Plan:
+        there = live_weights(observation.route)
+        moves = (Apply(route(stable=100), "move traffic"),) if there != {"stable": 100} else ()
+        old = observation.revisions[REVISION].service
+        assert old is not None
+        meta = old["metadata"]
+        gone = Delete("Service", REVISION, meta["uid"], meta["resourceVersion"], "drained")
+        return Plan((*moves, gone), said(state="Draining"))
+
+    rig = Rig(planner)
+    there = service()
+    there["metadata"]["uid"] = "uid-1"
+    rig.kube.put(there)
+    rig.kube.put(route(stable=90, bad=10))
+
+    def refuse(verb: str, kind: str, _name: str) -> None:
+        if verb == "delete":
+            raise Forbidden(f"delete {kind} ml/x", "no right", status=403)
+
+    rig.kube.fail = refuse
+    with pytest.raises(Forbidden):
+        await rig.look()
+    assert live_weights(rig.kube.objects["HTTPRoute", NAMESPACE, NAME]) == {"stable": 100}
+    assert rig.status == {"observedGeneration": -1}
+    with pytest.raises(Forbidden):
+        await rig.look()
+    assert "delete Service" in rig.condition("Stalled")["message"]
+
+
+async def test_a_record_of_somebody_else_stops_nothing() -> None:
+    rig = Rig(keeps_evidence)
+    rig.deaf = True
+    rig.kube.put(child("RolloutRecord", NAME, api_version="solera.dev/v1alpha1", of=None, owner="uid-else"))
+    rig.deaf = False
+    await rig.look()
+    assert rig.status["state"] == "Shifting"
+    assert [w.manifest["reason"] for w in rig.kube.writes("Event")] == ["EvidenceNotWritten"]
 
 
 async def test_a_decision_of_our_own_is_known_before_anybody_tells() -> None:

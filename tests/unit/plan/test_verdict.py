@@ -458,8 +458,8 @@ class TestWhatIsNoEvidence:
             seen.append(verdict(of).verdict)
         assert seen == [PASS, PASS, NO_DATA]
         assert verdict(of).reason == (
-            "counters from engine fell 3 times without a restart and are not counted any more: "
-            "is there one address for several processes? Before that 10 of 5,000 requests bad (0.2%)"
+            "engine gives counters that no single process can have and are not counted any more: they fell without a restart, "
+            "or a former one came back; is there one address for several processes? Before that 10 of 5,000 requests bad (0.2%)"
         )
         again = Process(instance="pod-2", began=120)
         again.serve(10)
