@@ -20,6 +20,7 @@ FRESH = "fresh"
 def calm(life: Life) -> None:
     """Nothing breaks any more, and everything that serves is well."""
     life.broken, life.faults.trouble, life.cluster.lag, life.cluster.gateway_delay = None, 0.0, 0.0, 0.0
+    life.faults.refused = set()
     life.faults.kill_at, life.traffic.blind, life.traffic.rate = None, False, 40.0
     life.faults.down_until = life.faults.deaf_until = 0.0
     if life.timeline.skew:

@@ -149,6 +149,34 @@ def pods_go(life: Life, by: Random) -> None:
             by.choice([life.cluster.kill, life.cluster.restart])(pod)
 
 
+def pods_break(life: Life, by: Random) -> str:
+    """Some stay, not ready, until their container starts again."""
+    broken = [pod for pod in life.cluster.pods.values() if pod.ready and by.random() < 0.6]
+    for pod in broken:
+        pod.started = life.timeline.now()
+        life.cluster.set_ready(pod, False)
+    return str(len(broken))
+
+
+def old_backend_comes_back(life: Life, by: Random) -> str:
+    """Another hand puts a revision on the route that is on its way out, kept warm, or on its way in."""
+    names = sorted(name for kind, _, name in life.cluster.objects if kind == "Service")
+    if life.route is None or not names:
+        return ""
+    name = by.choice(names)
+    backends = life.route["spec"]["rules"][0]["backendRefs"]
+    more = [*(b for b in backends if b["name"] != name), {**backends[0], "name": name, "weight": by.choice([1, 50])}]
+    rules = [{**life.route["spec"]["rules"][0], "backendRefs": more}]
+    life.cluster.edit("HTTPRoute", life.namespace, life.name, lambda route: route["spec"].update(rules=rules))
+    return name
+
+
+def writes_are_refused(life: Life, by: Random) -> str:
+    kinds = [{"Deployment"}, {"Deployment"}, {"RolloutRecord"}, {"HTTPRoute"}, {"Deployment", "Service"}, {"Event"}]
+    life.faults.refused = by.choice([set(), *kinds])
+    return str(sorted(life.faults.refused))
+
+
 def behave_otherwise(life: Life, by: Random) -> str:
     name, how = by.choice(names(life)), behaviour(by)
     life.behave(name, how)
@@ -239,5 +267,6 @@ HAPPENS: list[Callable[[Life, Random], object]] = [
         behave_otherwise,
     ),
     *(metrics_break, clock_jumps, kill, kill, apiserver_goes, watches_are_late, writes_meet_trouble, gateway_is_slow),
+    *(pods_break, old_backend_comes_back, writes_are_refused),
     *(gateway_ignores_weights, traffic_changes, status_is_lost, recreate),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from solera.plan.children import apply_if_different
 from solera.plan.memory import PROGRESS_ANNOTATION, Progress
@@ -70,6 +70,9 @@ def route_now(s: Situation) -> Routing:
         traffic = Traffic(kept.weights, traffic.held, traffic.message)
     if not traffic.weights:
         return Routing(traffic, progress, None)
+    if progress is not None and progress == s.progress and s.live and dict(traffic.weights) != dict(s.live):
+        # What another hand, or the loss of pods, has made of the step is no part of its time; nor of the drain after it.
+        progress = replace(progress, since=s.now)
     return Routing(traffic, progress, _write(s, traffic.weights, progress))
 
 

@@ -122,7 +122,7 @@ def _at_rest(d: Deployment, now: datetime) -> Answer:
 
 def _why_it_leaves(d: Deployment) -> str | None:
     """What the operator wrote when it decided so."""
-    ends = {"RolledBack", "Aborted", "Withdrawn", "Replaced"}
+    ends = {"RolledBack", "FellBack", "Aborted", "Withdrawn", "Replaced"}
     return next((e.message for e in reversed(d.history) if e.event in ends), d.next)
 
 

@@ -87,7 +87,9 @@ def _older(d: Deployment) -> Iterator[Known]:
             yield Event(at, event, message), version
 
     for p in d.promoted:
-        yield from unless_told(p.version, p.at, "Promoted", f"{p.version} ({p.hash}) carried all traffic", "Serving")
+        yield from unless_told(
+            p.version, p.at, "Promoted", f"{p.version} ({p.hash}) carried all traffic", "Serving", "Adopted"
+        )
     for r in d.rejected:
         yield from unless_told(
             r.version, r.at, "RolledBack", r.reason or f"{r.version} ({r.hash}) was rolled back", "Aborted"
