@@ -198,3 +198,15 @@ def test_a_pause_does_not_shorten_a_step_that_the_gateway_took_over_late() -> No
     life.ask("resume")
     life.until(lambda one: one.weights() == {"v2": 100}, 300)
     assert life.timeline.t >= begun + 160
+
+
+def test_an_old_version_that_was_put_back_drains_from_when_a_slow_gateway_lets_it_go() -> None:
+    life = shifting(60)
+    before = life.route
+    life.until(lambda one: one.weights() == {"v2": 100} and "previous" in one.status, 120)
+    life.run(10)
+    life.cluster.lag = 2.0
+    life.cluster.edit("HTTPRoute", "ml", "chat", lambda route: route["spec"].update(rules=before["spec"]["rules"]))
+    life.run(1)
+    life.cluster.lag, life.cluster.gateway_delay = 0.0, 40.0
+    life.until(lambda one: one.running() == {"v2"}, 300)

@@ -54,3 +54,15 @@ def test_an_approval_counts_for_a_step_whose_number_has_become_another() -> None
     assert life.status["rollout"]["step"] == 1
     life.ask("promote")
     life.until(lambda one: one.status["stable"]["version"] == "v2", 700)
+
+
+def test_an_approval_of_another_step_with_the_same_number_lets_nothing_pass() -> None:
+    life = shifting(30, step(10), step(30, pause={"until": "Approved"}), step(60, 600), step(100))
+    life.run(1)
+    life.ask("promote")
+    life.until(lambda one: one.weights().get("v2") == 60, 120)
+    life.edit_rollout(steps=[step(60, 0, 0), step(100, 10, pause={"until": "Approved"})])
+    life.run(300)
+    assert life.status["stable"]["version"] == "v1"
+    life.ask("promote")
+    life.until(lambda one: one.status["stable"]["version"] == "v2", 60)

@@ -161,7 +161,104 @@ def test_a_wait_for_pods_has_an_end(how: str) -> None:
     life.run(400)
     if how == "Hold":
         assert life.weights() == {"v1": 70, "v2": 30}
-        assert life.waits_for == "Inconclusive"
+        assert "inconclusive after 5m" in life.status["rollout"]["message"]
     else:
         assert life.running() == {"v1"}
         assert life.reason("Stalled") == "RolledBack"
+
+
+def flap(life: Life, seconds: float, every: float, away: float) -> None:
+    ends = life.timeline.t + seconds
+    while life.timeline.t < ends and life.pods("v2"):
+        pods = life.pods("v2")
+        break_for_good(pods, life)
+        life.run(away)
+        mend([p for p in pods if p.uid in life.cluster.pods], life)
+        life.run(every - away)
+
+
+def test_a_candidate_whose_pods_flap_has_its_longest_time_and_no_more() -> None:
+    steps = [{"weight": 30, "minDuration": "90s", "maxDuration": "5m"}, {"weight": 100}]
+    life = shifting(30, steps=steps, onInconclusive="RollBack")
+    flap(life, 600, 60, 5)
+    assert life.reason("Stalled") == "RolledBack"
+
+
+def test_what_comes_after_a_late_approval_gets_its_time_all_the_same() -> None:
+    steps = [
+        {"weight": 30, "minDuration": "5s", "maxDuration": "60s", "pause": {"until": "Approved"}},
+        {"weight": 100, "minDuration": "5s"},
+    ]
+    life = shifting(30, steps=steps, onInconclusive="RollBack")
+    life.run(300)
+    assert life.waits_for == "WaitingForApproval"
+    one = life.pods("v2")[:1]
+    break_for_good(one, life)
+    life.ask("promote")
+    life.run(2)
+    assert life.waits_for == "WaitingForPods"
+    mend(one, life)
+    life.until(settled("v2"), 120)
+
+
+def test_what_fell_back_while_something_else_is_asked_for_takes_over_again() -> None:
+    life = promoted(keepPrevious="10m")
+    life.edit_version("v3", lifecycle={"retiresAt": "2026-01-01T00:00:00Z"})
+    life.edit(serve="v3")
+    life.run(5)
+    pods = life.pods("v2")
+    break_for_good(pods, life)
+    life.until(lambda one: one.weights() == {"v1": 100}, 5)
+    mend(pods, life)
+    life.run(60)
+    assert life.weights() == {"v1": 100}
+    assert len(life.pods("v2")) == 2
+    break_for_good(life.pods("v1"), life)
+    life.until(lambda one: one.weights() == {"v2": 100}, 5)
+
+
+def test_more_pods_that_find_no_node_do_not_keep_the_weight_from_coming_back() -> None:
+    life = shifting(60, steps=[{"weight": 60, "minDuration": "10m"}, {"weight": 100}])
+    old = life.pods("v2")
+    life.behaviours["v2"] = Behaviour(2.0, never_ready=True)
+    life.edit_template(replicas=4)
+    life.run(2)
+    for pod in life.pods("v2"):
+        if pod not in old:
+            waiting = {
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "Unschedulable",
+                "message": "no GPU is free",
+            }
+            life.cluster.edit(
+                "Pod", "ml", pod.uid, lambda o, w=waiting: o["status"].update(phase="Pending", conditions=[w])
+            )
+    break_for_good(old, life)
+    life.until(lambda one: one.weights() == {"v1": 100}, 5)
+    mend(old, life)
+    life.until(lambda one: one.weights() == {"v1": 40, "v2": 60}, 15)
+
+
+def test_a_weight_that_another_hand_has_lowered_is_put_right_with_the_pods_that_are_there() -> None:
+    life = shifting(30, steps=[{"weight": 30, "minDuration": "10m"}, {"weight": 100}])
+    break_for_good(life.pods("v2")[:1], life)
+
+    def lower(route: Any) -> None:
+        for backend in route["spec"]["rules"][0]["backendRefs"]:
+            backend["weight"] = 1 if "-v2-" in backend["name"] else 99
+
+    life.cluster.edit("HTTPRoute", "ml", "chat", lower)
+    life.until(lambda one: one.weights() == {"v1": 70, "v2": 30}, 5)
+
+
+def test_an_edit_of_the_steps_moves_nothing_back_to_a_stable_that_is_dead() -> None:
+    life = shifting(60, steps=[{"weight": 60, "minDuration": "10m"}, {"weight": 100}])
+    life.behave("v1", Behaviour(2.0, never_ready=True))
+    life.run(2)
+    life.edit_rollout(steps=[{"weight": 5, "minDuration": "10m"}, {"weight": 100}])
+    life.run(30)
+    assert life.weights() == {"v1": 40, "v2": 60}
+    assert life.waits_for == "StableUnavailable"
+    life.behave("v1", Behaviour(2.0))
+    life.until(lambda one: one.weights() == {"v1": 95, "v2": 5}, 30)

@@ -91,6 +91,8 @@ class Resync:
                 listed = self._clock() if listed is None else listed
                 if self.behind_since is None or self.behind_since > listed:
                     return
+            else:
+                listed = None  # what is lacking counts from now on
             await self._sleep(retry)
             retry = min(retry * 2, RECHECK)
 

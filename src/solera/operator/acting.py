@@ -51,6 +51,7 @@ class Acting:
             except (NameTaken, *REFUSED) as error:
                 refused = refused or error
         if refused is not None:
+            await self._evidence()
             raise refused
         writes += await self._all([a for a in self.plan.actions if isinstance(a, Delete)])
         return writes + await self._evidence()

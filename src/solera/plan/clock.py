@@ -1,7 +1,8 @@
 """What to do with times that lie in the future: they were written by a clock that was ahead, or that has been put back since.
 
 Waited for, such a time would stop a rollout for as long as the clocks differ. It is taken for now instead, and written anew like that: what
-has lasted so far counts for nothing, so no wait becomes shorter than it was declared. Counted evidence stays.
+has lasted so far counts for nothing, and the step in force counts its requests anew, so no wait becomes shorter than it was declared. What verdicts are
+made of stays.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def progress_at(progress: Progress | None, now: datetime) -> Progress | None:
     """The same step, begun now if it was begun in the future."""
     if progress is None or not ahead(progress.since, now):
         return progress
-    return replace(progress, since=now)
+    return replace(progress, since=now, begun=None)
 
 
 def ledger_at(ledger: Ledger, now: datetime) -> Ledger:

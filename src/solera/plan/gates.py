@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from solera.api.defaults import ResolvedStep
@@ -63,6 +63,8 @@ def split_matches(evidence: StepEvidence, weight: int) -> bool:
 
 
 PAUSED = "Paused"
+STUCK = "Stuck"
+WAITING_FOR_PODS = "WaitingForPods"
 BUDGET_SPENT = "BudgetSpent"
 
 
@@ -81,17 +83,18 @@ def paused_gate(steps: Sequence[ResolvedStep], index: int, since: datetime, by: 
     return Gate(False, PAUSED, f"{step_name(steps, index)} is {paused_words(since, by)}", hold=True)
 
 
-def silent_gate(steps: Sequence[ResolvedStep], index: int, since: datetime, now: datetime) -> Gate:
-    """The gate of a step while answers are overdue: shut until its pods have shown whether they still answer."""
+def silent_gate(steps: Sequence[ResolvedStep], index: int, held: datetime, now: datetime) -> Gate:
+    """The gate of a step while answers are overdue: shut until its pods have shown whether they still answer. It holds since ``held``."""
     words = (
         f"{step_name(steps, index)} holds: requests go to the candidate and no answers come; its pods are asked for one"
     )
-    return _late(steps[index], since, now, Gate(False, "Stuck", words, hold=True))
+    return _held_too_long(steps[index], held, now, Gate(False, STUCK, words, hold=True))
 
 
-def pods_gate(gate: Gate, steps: Sequence[ResolvedStep], index: int, since: datetime, now: datetime, pods: str) -> Gate:
-    """The gate of a step that could be left if all pods of the candidate were ready. ``pods`` says how many are."""
-    return _late(steps[index], since, now, Gate(False, "WaitingForPods", f"{gate.message}; {pods}", hold=True))
+def pods_gate(gate: Gate, steps: Sequence[ResolvedStep], index: int, held: datetime, now: datetime, pods: str) -> Gate:
+    """The gate of a step that could be left if all pods of the candidate were ready. ``pods`` says how many are; it holds since ``held``."""
+    words = f"{gate.message}; {pods}"
+    return _held_too_long(steps[index], held, now, Gate(False, WAITING_FOR_PODS, words, hold=True))
 
 
 def step_gate(
@@ -103,8 +106,9 @@ def step_gate(
     evidence: StepEvidence,
     judgement: Judgement | None,
     ramp: Ramp | None = None,
+    begun: datetime | None = None,
 ) -> Gate:
-    """The gate of step ``index``, in force since ``since``. ``judgement`` is None when the rollout has no guardrails, ``ramp`` unless it is adaptive.
+    """The gate of step ``index``, in force since ``since`` and begun first at ``begun`` (the same when None). ``judgement`` is None when the rollout has no guardrails, ``ramp`` unless it is adaptive.
 
     Every condition is checked in the order in which a person would ask: broken, time, requests, share, approval, proof.
     """
@@ -118,16 +122,18 @@ def step_gate(
         bad = any(c.counter.bad for c in ramp.counted)
         return Gate(False, BUDGET_SPENT, f"{name} holds: {_spent_words(ramp)}", hold=True, inconclusive=bad)
     if judgement is not None and judgement.hold and not silent:
-        return _late(step, since, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True))
+        return _late(
+            step, begun or since, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True)
+        )
     if now < ready_at:
         return Gate(False, "MinDuration", f"{name} lasts until {format_time(ready_at)} at least", ready_at)
     if evidence.candidate_requests < step.min_requests:
         waits = f"{name} waits for requests: {evidence.candidate_requests} of {step.min_requests}"
-        return _late(step, since, now, Gate(False, "TooFewRequests", waits))
+        return _late(step, begun or since, now, Gate(False, "TooFewRequests", waits))
     if step.min_requests and step.weight < 100 and not split_matches(evidence, step.weight):
         seen = format_percent(evidence.share or 0.0, 1)
         waits = f"{name} waits: the candidate gets {seen} of {evidence.all_requests} requests, the route says {step.weight}%"
-        return _late(step, since, now, Gate(False, "SplitMismatch", waits, hold=True))
+        return _late(step, begun or since, now, Gate(False, "SplitMismatch", waits, hold=True))
     if step.needs_approval and not approved:
         return Gate(False, "WaitingForApproval", f"{name} waits for approval", hold=True)
     proven = judgement is None or judgement.passed
@@ -138,10 +144,10 @@ def step_gate(
     before_all = len(steps) == 1 or (index + 1 < len(steps) and steps[index + 1].weight == 100)
     if judgement is not None and not judgement.passed and before_all and (ramp is None or to is None):
         waits = f"{name} waits for proof before 100%: {judgement.reason}"
-        return _late(step, since, now, Gate(False, "WaitingForProof", waits))
+        return _late(step, begun or since, now, Gate(False, "WaitingForProof", waits))
     if ramp is not None and to is None and index + 1 < len(steps):
         waits = f"{name} waits for evidence: {_more_words(ramp, steps[index + 1].weight)}"
-        return _late(step, since, now, Gate(False, "WaitingForEvidence", waits))
+        return _late(step, begun or since, now, Gate(False, "WaitingForEvidence", waits))
     return Gate(True, "StepComplete", f"{name} is complete", to=to)
 
 
@@ -177,6 +183,18 @@ def _more_words(ramp: Ramp, weight: int) -> str:
     return (
         f"{weight}% could have cost {cost:.0f} bad requests more than the limit of {costliest.spec.name} allows before that is known "
         f"({known}), so far {costliest.spent:.0f} may have; maxHarmedRequests is {ramp.budget}"
+    )
+
+
+def _held_too_long(step: ResolvedStep, held: datetime, now: datetime, gate: Gate) -> Gate:
+    """The same gate, inconclusive when it has held for the step's longest time.
+
+    It counts from the hold and not from the step: what comes late, after an approval for example, gets its time all the same.
+    """
+    if now < held + step.max_duration:
+        return replace(gate, at=held + step.max_duration)
+    return replace(
+        gate, message=f"{gate.message}; inconclusive after {format_duration(step.max_duration)}", inconclusive=True
     )
 
 

@@ -183,6 +183,8 @@ def _at_rest(s: Situation) -> Outlook:
         until = s.kept_until(previous)
         if at is None or until < at:
             upcoming, at = f"pods of {previous.ref.version} go at {format_time(until)}", until
+        if until <= s.now:
+            upcoming, at = f"pods of {previous.ref.version} stay until {stable.version} has ready ones", None
     return Outlook(State.IDLE, "Serving", f"{stable.version} carries all traffic", upcoming, at)
 
 

@@ -24,7 +24,7 @@ from solera.plan.report import FIGURES_EVERY, compose, compose_invalid
 from solera.plan.routing import Routing, route_now
 from solera.plan.situation import Situation, gather
 from solera.plan.types import Action, Observation, Plan
-from solera.plan.upkeep import drained_at, keep_up, put_back
+from solera.plan.upkeep import drained_at, first_written, keep_up
 from solera.plan.verdict import BLIND_AFTER, FAIL, PASS, SHARED_INCIDENT
 
 RECORD_EVERY = timedelta(seconds=60)
@@ -60,12 +60,12 @@ def plan(observation: Observation) -> Plan:
         )
     situation = situation.with_memory(keep_up(situation))
     routing = route_now(situation)
-    again = put_back(memory, situation.memory)
-    if again:
-        routing = replace(routing, action=None)  # written down first, or the next look would read the old time
+    unwritten = first_written(memory, situation.memory)
+    if unwritten:
+        routing = replace(routing, action=None)
     outlook = look_out(situation, routing)
     situation = situation.with_memory(_with_hold(situation.memory, outlook, observation.now))
-    actions = () if observation.name_taken or again else tuple(_actions(situation, routing))
+    actions = () if observation.name_taken or unwritten else tuple(_actions(situation, routing))
     # A status composed before the route is written would speak of weights that the route no longer carries.
     rerouted = routing.action is not None and routing.action in actions
     status = dict(observation.custom_resource.get("status") or {}) if rerouted else compose(situation, outlook)

@@ -8,7 +8,7 @@ the same decision; a crash after it finds the decision taken.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from solera.api.scalars import format_duration, format_time
 from solera.plan.decision import Decision, Policy, decided, reject
@@ -49,7 +49,7 @@ def refuse_on_date(s: Situation) -> Decision | None:
         return None
     memory = replace(s.memory, stable=None, rollout=None).drain(stable, None)
     if memory.previous is not None:
-        memory = replace(memory.drain(memory.previous.ref, memory.previous.since), previous=None)
+        memory = replace(memory.drain(memory.previous.ref, _weightless_since(s, memory.previous)), previous=None)
     return decided(s, memory, "Refusing", f"{stable.version} retires; requests are refused from now on", "Warning")
 
 
@@ -88,7 +88,7 @@ def accept_candidate(s: Situation) -> Decision | None:
     if memory.previous is not None:
         previous, memory = memory.previous, replace(memory, previous=None)
         if previous.ref != target:
-            memory = memory.drain(previous.ref, previous.since)
+            memory = memory.drain(previous.ref, _weightless_since(s, previous))
     return decided(s, memory, "RolloutStarted", f"{memory.stable.version} → {target.version} ({target.revision})")  # type: ignore[union-attr]
 
 
@@ -129,10 +129,12 @@ def _stayed_away(s: Situation, candidate: RevisionRef, rollout: Rollout) -> str 
     version, seen = s.version_of(candidate), s.seen(candidate)
     patience = timedelta(minutes=30) if version is None else version.resolved.startup_timeout
     pods = () if seen is None else seen.pods
+    if s.unscheduled(candidate):
+        return None
     if s.fully_serving(candidate) or (s.all_ready(candidate) and not any(p.mute for p in pods)):
         return None
     if s.progress is None:
-        if s.unscheduled(candidate) or s.now < rollout.clock(rollout.started_at) + patience:
+        if s.now < rollout.clock(rollout.started_at) + patience:
             return None
         problem = next((f": {p.problem or p.mute}" for p in pods if p.problem or p.mute), "")
         return f"no answer within startupTimeout ({format_duration(patience)}){problem}"
@@ -141,6 +143,8 @@ def _stayed_away(s: Situation, candidate: RevisionRef, rollout: Rollout) -> str 
         return None
     # The hold is from the last status, and may be over: after a time without an operator, for example.
     if rollout.hold_reason == "CandidateUnavailable" and s.has_endpoint(candidate):
+        return None
+    if rollout.hold_reason == "CandidateIncomplete" and not s.has_endpoint(s.memory.stable):
         return None
     return f"{lacks} since {format_time(held)}"
 
@@ -185,7 +189,8 @@ def roll_back_promoted(s: Situation) -> Decision | None:
     memory, previous, stable = s.memory, s.memory.previous, s.memory.stable
     if previous is None or stable is None or memory.candidate is not None or _released(s, previous):
         return None
-    why = s.judgement.reason if s.judgement is not None and s.judgement.fail else None
+    judged = s.observation.ledger is not None and s.observation.ledger.candidate == stable.revision
+    why = s.judgement.reason if judged and s.judgement is not None and s.judgement.fail else None
     if why is None and s.silence is not None and (mute := hung(s.seen(stable))) is not None:
         why = _silent(s.silence, mute)
     if why is None or not s.fully_serving(previous.ref):
@@ -208,12 +213,21 @@ def fall_back(s: Situation) -> Decision | None:
     warm = s.seen(previous.ref)
     if s.has_endpoint(stable) or warm is None or not warm.serving:
         return None
-    promoted = tuple(p for p in memory.promoted if p.hash != stable.hash)
-    memory = replace(memory, stable=previous.ref, previous=None, rollout=None, promoted=promoted).drain(stable, None)
     message = (
         f"{stable.version} has no ready endpoint after its promotion; {previous.ref.version}, still warm, answers again"
     )
+    if s.target != stable:  # nothing would let it in anew, so it is kept warm in its turn
+        memory = replace(memory, stable=previous.ref, previous=replace(previous, ref=stable))
+        return decided(s, memory, "FellBack", message, "Warning")
+    by_steps = ((s.observation.custom_resource.get("status") or {}).get("rollout") or {}).get("steps", 0) > 1
+    promoted = tuple(p for p in memory.promoted if p.hash != stable.hash or not by_steps)
+    memory = replace(memory, stable=previous.ref, previous=None, rollout=None, promoted=promoted).drain(stable, None)
     return decided(s, memory, "FellBack", message, "Warning")
+
+
+def _weightless_since(s: Situation, previous: Previous) -> datetime | None:
+    """Since when a warm old revision has no weight; None while the gateway may still share out by a route that gave it some."""
+    return previous.since if s.observation.route is None or s.route_in_force else None
 
 
 def _released(s: Situation, previous: Previous) -> bool:
@@ -228,7 +242,7 @@ def release_previous(s: Situation) -> Decision | None:
         return None
     if s.has_endpoint(previous.ref) and not s.has_endpoint(s.memory.stable):
         return None
-    memory = replace(s.memory, previous=None).drain(previous.ref, previous.since)
+    memory = replace(s.memory, previous=None).drain(previous.ref, _weightless_since(s, previous))
     return decided(s, memory, "Released", f"{previous.ref.version} is no longer kept warm")
 
 

@@ -10,7 +10,17 @@ from solera.api.defaults import ResolvedStep
 from solera.api.scalars import parse_time
 from solera.plan.children import cannot_be_rendered
 from solera.plan.clock import memory_at, progress_at
-from solera.plan.gates import Gate, StepEvidence, first_gate, paused_gate, pods_gate, silent_gate, step_gate
+from solera.plan.gates import (
+    STUCK,
+    WAITING_FOR_PODS,
+    Gate,
+    StepEvidence,
+    first_gate,
+    paused_gate,
+    pods_gate,
+    silent_gate,
+    step_gate,
+)
 from solera.plan.intent import Intent, VersionIntent
 from solera.plan.judging import judgement_of, ramp_of
 from solera.plan.lifecycle import effective_version, may_start, refuses
@@ -143,7 +153,7 @@ class Situation:
             return paused_gate(self.steps, index, rollout.paused_at, rollout.paused_by)
         since = rollout.clock(self.in_force_since(self.progress))
         if self.silence is not None and not self.at_last_step:
-            return silent_gate(self.steps, index, since, self.now)
+            return silent_gate(self.steps, index, self._held_for(STUCK), self.now)
         gate = step_gate(
             self.steps,
             index,
@@ -153,10 +163,18 @@ class Situation:
             self.step_evidence,
             self.judgement,
             self.ramp,
+            None if self.progress.begun is None else rollout.clock(self.progress.begun),
         )
         if not gate.open or self.fully_serving(self.memory.candidate):
             return gate
-        return pods_gate(gate, self.steps, index, since, self.now, self.pods_ready(self.memory.candidate))
+        held = self._held_for(WAITING_FOR_PODS)
+        return pods_gate(gate, self.steps, index, held, self.now, self.pods_ready(self.memory.candidate))
+
+    def _held_for(self, reason: str) -> datetime:
+        """Since when the rollout is held for this reason; now, if it was not."""
+        rollout = self.memory.rollout
+        held = rollout.held_since if rollout is not None and rollout.hold_reason == reason else None
+        return held or self.now
 
     @property
     def entry(self) -> Gate | None:

@@ -136,7 +136,7 @@ def desired_traffic(
 ) -> Traffic:
     """The weights to write now. ``candidate_weight`` is the planned one in percent, ``live`` what the route carries.
 
-    ``complete`` tells that all pods of the candidate are ready: a few must not get back what was meant for all.
+    ``complete`` tells that all pods of the candidate are ready that can be: the first must not get back what was meant for all.
     """
     if stable is None:
         return Traffic({})
@@ -148,12 +148,13 @@ def desired_traffic(
         return Traffic(
             back.weights, back.held or "CandidateUnavailable", back.message or f"{name} has no ready endpoint"
         )
-    if candidate_weight > live.get(name, 0) and not (complete and _serving(revisions, name)):
-        kept = dict(live) or dict(_to_stable(stable, revisions, live).weights)
-        if not _serving(revisions, name):
-            return Traffic(kept, "CandidateUnproven", f"{name} has not answered a real completion yet")
+    kept = dict(live) or dict(_to_stable(stable, revisions, live).weights)
+    if candidate_weight > live.get(name, 0) and not _serving(revisions, name):
+        return Traffic(kept, "CandidateUnproven", f"{name} has not answered a real completion yet")
+    if kept and not live.get(name) and not complete:
         return Traffic(kept, "CandidateIncomplete", f"not all pods of {name} are ready")
-    if candidate_weight < 100 and not live.get(stable.revision) and not _serving(revisions, stable.revision):
+    carries = _ready if live.get(stable.revision) else _serving
+    if 100 - candidate_weight > live.get(stable.revision, 0) and not carries(revisions, stable.revision):
         return Traffic(dict(live), "StableUnavailable", f"{stable.revision} cannot carry traffic now")
     weights = {stable.revision: 100 - candidate_weight, name: candidate_weight}
     return Traffic({n: w for n, w in weights.items() if w > 0})

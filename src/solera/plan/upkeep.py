@@ -15,6 +15,7 @@ from solera.plan.clock import AHEAD
 from solera.plan.lifecycle import served
 from solera.plan.memory import Draining, Memory, Previous, RevisionRef, Tombstone
 from solera.plan.situation import Situation
+from solera.plan.traffic import routed_progress
 
 WHOLE_SECONDS = timedelta(seconds=1)
 """Times in status are cut to whole seconds, so a moment read from there may have been almost so much later."""
@@ -40,7 +41,7 @@ def drained_at(s: Situation, draining: Draining) -> datetime | None:
 
 def keep_up(s: Situation) -> Memory:
     """The memory with drains and tombstones brought up to what is seen now."""
-    memory = _with_start(s, _with_orphans(s))
+    memory = _with_approvals(s, _with_start(s, _with_orphans(s)))
     drains = tuple(_look(s, d) for d in memory.draining)
     left = tuple(d for d in drains if not gone(s.observation.revisions.get(d.ref.revision)) or d.since is None)
     ended = {d.ref.version: d.since for d in drains if d not in left}
@@ -52,8 +53,13 @@ def keep_up(s: Situation) -> Memory:
     return memory
 
 
-def put_back(memory: Memory, now: Memory) -> bool:
-    """Whether a revision whose drain had begun was found with weight again: its drain begins anew, and must not be cut short by what status still says."""
+def first_written(memory: Memory, now: Memory) -> bool:
+    """Whether ``now`` must be written down before anything is done about it, or the next look would go by what status still says.
+
+    A revision whose drain had begun was found with weight again, so its drain begins anew. Or an approval belongs to no step any more.
+    """
+    if memory.rollout is not None and now.rollout is not None and memory.rollout.approved != now.rollout.approved:
+        return True
     begun = {d.ref for d in memory.draining if d.since is not None}
     warm = [None if m.previous is None else m.previous.since for m in (memory, now)]
     return warm[0] != warm[1] or any(d.since is None and d.ref in begun for d in now.draining)
@@ -68,8 +74,10 @@ def _look(s: Situation, draining: Draining) -> Draining:
 
 
 def _warm(s: Situation, previous: Previous | None) -> Previous | None:
-    """Kept warm, it has no weight; another hand that gives it some makes its last request a later one. How much later is known when the route is put right."""
-    if previous is None or previous.ref.revision not in s.live or previous.since >= s.now:
+    """Kept warm, it has no weight; another hand that gives it some makes its last request a later one, until the gateway has taken over the route that is put right."""
+    if previous is None or previous.since >= s.now:
+        return previous
+    if previous.ref.revision not in s.live and (s.observation.route is None or s.route_in_force):
         return previous
     return replace(previous, since=(s.now + AHEAD).replace(microsecond=0))
 
@@ -82,6 +90,17 @@ def _with_start(s: Situation, memory: Memory) -> Memory:
     if not (s.unscheduled(candidate) or s.fully_serving(candidate)):
         return memory
     return replace(memory, rollout=replace(rollout, timed_from=s.now))
+
+
+def _with_approvals(s: Situation, memory: Memory) -> Memory:
+    """Nobody can approve a step before it is in force: an approval beyond it was meant for one that had the number before the steps were edited."""
+    rollout, routed = memory.rollout, routed_progress(s.observation.route)
+    if memory.candidate is None or rollout is None or not rollout.approved:
+        return memory
+    step = 0 if s.progress is None else s.progress.step
+    same = routed is None or s.progress is None or (routed.step, routed.weight) == (s.progress.step, s.progress.weight)
+    approved = tuple(index for index in rollout.approved if index < step or (index == step and same))
+    return replace(memory, rollout=replace(rollout, approved=approved))
 
 
 def _with_orphans(s: Situation) -> Memory:

@@ -139,6 +139,26 @@ async def test_catching_up_does_not_wait_for_one_that_changes_all_the_time() -> 
     assert rig.resync.behind_since is not None
 
 
+async def test_catching_up_survives_a_list_that_fails_in_between() -> None:
+    rig = Rig()
+    live = rig.put(heard=False)
+    sleeps = 0
+
+    async def sleep(_seconds: float) -> None:
+        nonlocal sleeps
+        sleeps += 1
+        rig.time += 1
+        rig.kube.fail = (lambda _verb, kind, _name: _refuse(kind)) if sleeps == 1 else (lambda *_: None)
+        if sleeps == 6:
+            rig.store.upsert("LLMDeployment", live)
+        await asyncio.sleep(0)
+
+    rig.resync._sleep = sleep
+    async with asyncio.timeout(5):
+        await rig.resync.catch_up()
+    assert sleeps == 6
+
+
 async def test_time_in_which_nobody_could_ask_is_no_deafness() -> None:
     rig = Rig()
     rig.put(heard=False)
