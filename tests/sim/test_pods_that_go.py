@@ -167,23 +167,6 @@ def test_a_wait_for_pods_has_an_end(how: str) -> None:
         assert life.reason("Stalled") == "RolledBack"
 
 
-def flap(life: Life, seconds: float, every: float, away: float) -> None:
-    ends = life.timeline.t + seconds
-    while life.timeline.t < ends and life.pods("v2"):
-        pods = life.pods("v2")
-        break_for_good(pods, life)
-        life.run(away)
-        mend([p for p in pods if p.uid in life.cluster.pods], life)
-        life.run(every - away)
-
-
-def test_a_candidate_whose_pods_flap_has_its_longest_time_and_no_more() -> None:
-    steps = [{"weight": 30, "minDuration": "90s", "maxDuration": "5m"}, {"weight": 100}]
-    life = shifting(30, steps=steps, onInconclusive="RollBack")
-    flap(life, 600, 60, 5)
-    assert life.reason("Stalled") == "RolledBack"
-
-
 def test_what_comes_after_a_late_approval_gets_its_time_all_the_same() -> None:
     steps = [
         {"weight": 30, "minDuration": "5s", "maxDuration": "60s", "pause": {"until": "Approved"}},
@@ -262,3 +245,63 @@ def test_an_edit_of_the_steps_moves_nothing_back_to_a_stable_that_is_dead() -> N
     assert life.waits_for == "StableUnavailable"
     life.behave("v1", Behaviour(2.0))
     life.until(lambda one: one.weights() == {"v1": 95, "v2": 5}, 30)
+
+
+def test_a_candidate_that_loses_its_node_in_a_step_has_its_time_when_it_gets_another() -> None:
+    life = shifting(30, steps=[{"weight": 30, "minDuration": "10m"}, {"weight": 100}])
+    life.behave("v2", Behaviour(40.0, never_ready=True))
+    unschedulable(life, "v2")
+    life.run(600)
+    life.behaviours["v2"] = Behaviour(40.0)
+    for pod in life.pods("v2"):
+        life.cluster.restart(pod)
+    life.until(lambda one: one.weights() == {"v1": 70, "v2": 30}, 60)
+
+
+def test_a_pod_without_a_node_does_not_let_the_first_of_the_others_take_all() -> None:
+    life = shifting(60, replicas=4, steps=[{"weight": 60, "minDuration": "10m"}, {"weight": 100}])
+    pods = life.pods("v2")
+    break_for_good(pods, life)
+    life.run(1)
+    waiting = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU is free"}
+    life.cluster.edit("Pod", "ml", pods[0].uid, lambda o: o["status"].update(phase="Pending", conditions=[waiting]))
+    mend(pods[1:2], life)
+    life.run(10)
+    assert life.weights() == {"v1": 100}
+    mend(pods[2:], life)
+    life.until(lambda one: one.weights() == {"v1": 40, "v2": 60}, 15)
+
+
+def test_one_dead_pod_and_another_that_flaps_are_away_all_the_same() -> None:
+    life = shifting(30, steps=[{"weight": 30, "minDuration": "10m"}, {"weight": 100}], guardrails=[])
+    dead, flaps = life.pods("v2")
+    break_for_good([dead, flaps], life)
+    for _ in range(30):
+        life.run(5)
+        if life.reason("Stalled") == "RolledBack":
+            break
+        life.cluster.set_ready(flaps, not flaps.ready)
+    assert life.reason("Stalled") == "RolledBack"
+
+
+@pytest.mark.parametrize("what", ["pods", "hostname"])
+def test_a_route_that_is_taken_over_after_a_long_wait_for_approval_ends_nothing(what: str) -> None:
+    steps = [
+        {"weight": 30, "minDuration": "30s", "maxDuration": "60s", "pause": {"until": "Approved"}},
+        {"weight": 100, "minDuration": "5s"},
+    ]
+    life = shifting(30, steps=steps, onInconclusive="RollBack")
+    life.run(300)
+    life.cluster.gateway_delay = 5.0
+    if what == "pods":
+        pods = life.pods("v2")
+        break_for_good(pods, life)
+        life.run(3)
+        mend(pods, life)
+    else:
+        gateway = {"parentRefs": [{"name": "inference"}], "hostnames": ["other.example.com"]}
+        life.edit(traffic={"gateway": gateway})
+    life.run(60)
+    assert life.weights() == {"v1": 70, "v2": 30}
+    life.ask("promote")
+    life.until(settled("v2"), 200)

@@ -45,7 +45,7 @@ def progress_at(progress: Progress | None, now: datetime) -> Progress | None:
     """The same step, begun now if it was begun in the future."""
     if progress is None or not ahead(progress.since, now):
         return progress
-    return replace(progress, since=now, begun=None)
+    return replace(progress, since=now)
 
 
 def ledger_at(ledger: Ledger, now: datetime) -> Ledger:

@@ -16,6 +16,12 @@ from solera.errors import SoleraError
 
 PROGRESS_ANNOTATION = "solera.dev/progress"
 MAX_LIST = 32
+AWAY = {
+    "CandidateUnavailable": "no ready endpoint",
+    "CandidateUnproven": "no answer",
+    "CandidateIncomplete": "not all pods ready",
+}
+"""Holds that a candidate may keep for its startupTimeout, and what it lacks meanwhile."""
 MAX_HISTORY = 20
 
 BEGINS = "RolloutStarted"
@@ -41,18 +47,12 @@ class Progress:
     """The step in force: written on the route in the same apply as its weight.
 
     ``weight`` is what the step planned in percent when it was begun, so that an edit of the steps is seen; None if it was not written.
-    ``begun`` is when it was begun first, if its time began anew since; its longest time still runs from there.
     """
 
     rollout: str
     step: int
     since: datetime
     weight: int | None = None
-    begun: datetime | None = None
-
-    def anew(self, now: datetime) -> Progress:
-        """The same step, whose time begins again."""
-        return replace(self, since=now, begun=self.begun or self.since)
 
     @property
     def candidate(self) -> str:
@@ -60,22 +60,18 @@ class Progress:
         return self.rollout.partition("-")[0]
 
     def to_annotation(self) -> str:
-        """`<rollout id>/<step>/<RFC 3339 since>/<weight>`, and `/<RFC 3339 begun>` where that is known."""
-        text = f"{self.rollout}/{self.step}/{format_time(self.since)}"
-        if self.weight is None:
-            return text
-        return f"{text}/{self.weight}" + ("" if self.begun is None else f"/{format_time(self.begun)}")
+        """`<rollout id>/<step>/<RFC 3339 since>/<weight>`."""
+        weight = "" if self.weight is None else f"/{self.weight}"
+        return f"{self.rollout}/{self.step}/{format_time(self.since)}{weight}"
 
 
 def parse_progress(text: str | None) -> Progress | None:
     """The inverse of ``Progress.to_annotation``; None for anything that this operator did not write."""
     parts = (text or "").split("/")
-    if not 3 <= len(parts) <= 5 or not all(part.isdecimal() for part in parts[1:4:2]):
+    if len(parts) not in (3, 4) or not all(part.isdecimal() for part in parts[1::2]):
         return None
     try:
-        weight = int(parts[3]) if len(parts) > 3 else None
-        begun = parse_time(parts[4]) if len(parts) > 4 else None
-        return Progress(parts[0], int(parts[1]), parse_time(parts[2]), weight, begun)
+        return Progress(parts[0], int(parts[1]), parse_time(parts[2]), int(parts[3]) if len(parts) == 4 else None)
     except SoleraError:
         return None
 

@@ -17,7 +17,7 @@ from solera.plan.children import desired_children, removals
 from solera.plan.evidence import to_record
 from solera.plan.intent import intent_of
 from solera.plan.lifecycle import next_date
-from solera.plan.memory import Memory, RevisionRef, from_status
+from solera.plan.memory import AWAY, Memory, RevisionRef, from_status
 from solera.plan.outlook import Outlook, look_out
 from solera.plan.policies import decide
 from solera.plan.report import FIGURES_EVERY, compose, compose_invalid
@@ -60,11 +60,11 @@ def plan(observation: Observation) -> Plan:
         )
     situation = situation.with_memory(keep_up(situation))
     routing = route_now(situation)
-    unwritten = first_written(memory, situation.memory)
+    unwritten = first_written(memory, situation)
     if unwritten:
         routing = replace(routing, action=None)
     outlook = look_out(situation, routing)
-    situation = situation.with_memory(_with_hold(situation.memory, outlook, observation.now))
+    situation = situation.with_memory(_with_hold(situation, outlook))
     actions = () if observation.name_taken or unwritten else tuple(_actions(situation, routing))
     # A status composed before the route is written would speak of weights that the route no longer carries.
     rerouted = routing.action is not None and routing.action in actions
@@ -86,14 +86,17 @@ def _id(memory: Memory) -> str | None:
     return None if memory.rollout is None else memory.rollout.id
 
 
-def _with_hold(memory: Memory, outlook: Outlook, now: datetime) -> Memory:
-    rollout = memory.rollout
+def _with_hold(s: Situation, outlook: Outlook) -> Memory:
+    """Since when it is held, and why. What the candidate lacks may change, it is away all the same; while there is no node for it that time does not run."""
+    memory, rollout = s.memory, s.memory.rollout
     if rollout is None or memory.candidate is None:
         return memory
     if not outlook.hold:
         return replace(memory, rollout=replace(rollout, held_since=None, hold_reason=None))
-    since = rollout.held_since if rollout.hold_reason == outlook.reason else None
-    return replace(memory, rollout=replace(rollout, held_since=since or now, hold_reason=outlook.reason))
+    away = outlook.reason in AWAY
+    same = rollout.hold_reason == outlook.reason or (away and rollout.hold_reason in AWAY)
+    since = rollout.held_since if same and not (away and s.unscheduled(memory.candidate)) else None
+    return replace(memory, rollout=replace(rollout, held_since=since or s.now, hold_reason=outlook.reason))
 
 
 def _actions(s: Situation, routing: Routing) -> Iterator[Action]:

@@ -12,18 +12,11 @@ from datetime import datetime, timedelta
 
 from solera.api.scalars import format_duration, format_time
 from solera.plan.decision import Decision, Policy, decided, reject
-from solera.plan.memory import Memory, Previous, Promoted, Rejected, RevisionRef, Rollout
+from solera.plan.memory import AWAY, Memory, Previous, Promoted, Rejected, RevisionRef, Rollout
 from solera.plan.silence import Silence, hung
 from solera.plan.situation import Situation
 from solera.plan.traffic import routed_progress
 from solera.plan.verbs import answer_request
-
-AWAY = {
-    "CandidateUnavailable": "no ready endpoint",
-    "CandidateUnproven": "no answer",
-    "CandidateIncomplete": "not all pods ready",
-}
-"""Holds that a candidate may keep for its startupTimeout, and what it lacks meanwhile."""
 
 
 def adopt_routed(s: Situation) -> Decision | None:
@@ -119,7 +112,9 @@ def reject_candidate(s: Situation) -> Decision | None:
     if not s.paused and (why := _stayed_away(s, candidate, memory.rollout)) is not None:
         return reject(s, "RolledBack", f"{candidate.version} is rolled back: {why}")
     gate = s.gate
-    if gate is not None and gate.inconclusive and s.intent.roll_back_when_inconclusive:
+    # While the gateway takes over a route, what the step has shown is not there, and its time is about to begin.
+    in_force = s.step is not None and s.route_in_force and s.live.get(candidate.revision) == s.step.weight
+    if gate is not None and gate.inconclusive and in_force and s.intent.roll_back_when_inconclusive:
         return reject(s, "RolledBack", f"{candidate.version} is rolled back: {gate.message}")
     return None
 

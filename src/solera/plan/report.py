@@ -277,7 +277,7 @@ def _with_old_figures(s: Situation, status: dict[str, Any], old: Mapping[str, An
     return dict(old) if _essence(status) == _essence(old) else status
 
 
-_FIGURES = frozenset({"message", "observedShare", "harmedAtMost", "evidenceAt", "timedFrom"})
+_FIGURES = frozenset({"message", "observedShare", "harmedAtMost", "evidenceAt", "timedFrom", "heldSince"})
 
 
 def _essence(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from solera.plan.children import apply_if_different
 from solera.plan.memory import PROGRESS_ANNOTATION, Progress
@@ -62,7 +62,7 @@ def route_now(s: Situation) -> Routing:
     if memory.stable is None:
         return Routing(Traffic({}), s.progress, _removal(s))
     weight, progress = _planned(s)
-    complete = s.all_ready(memory.candidate) or (memory.candidate is not None and s.unscheduled(memory.candidate))
+    complete = s.all_there(memory.candidate)
     traffic = desired_traffic(memory.stable, memory.candidate, weight, revisions, s.live, complete=complete)
     if traffic.held and progress != s.progress:  # a step that cannot be carried is not begun
         weight, progress = (0, None) if s.progress is None or s.step is None else (s.step.weight, s.progress)
@@ -72,7 +72,7 @@ def route_now(s: Situation) -> Routing:
         return Routing(traffic, progress, None)
     if progress is not None and progress == s.progress and not traffic.held and s.live.keys() - traffic.weights.keys():
         # Until now one had requests that should have none by this step. Its drain must not be counted from before.
-        progress = progress.anew(s.now)
+        progress = replace(progress, since=s.now)
     return Routing(traffic, progress, _write(s, traffic.weights, progress))
 
 

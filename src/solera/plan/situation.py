@@ -34,6 +34,9 @@ from solera.plan.verdict import GuardrailVerdict, Judgement
 AT_ONCE = (ResolvedStep(100, timedelta(0), 0, timedelta(hours=2), needs_approval=False),)
 """The plan for a revision that has carried all traffic here before: as soon as it is ready, without gates."""
 
+UNSCHEDULABLE = "Unschedulable"
+"""How the problem of a pod begins for which there is no node."""
+
 EVENTS_ARE_ANSWERS = frozenset({"ErrorRate", "TimeToFirstToken"})
 """Metrics whose events are answers of the engine. RequestLatency has an event for a client that gave up, too."""
 
@@ -106,6 +109,14 @@ class Situation:
         seen, version = self.seen(ref), None if ref is None else self.version_of(ref)
         return seen is not None and version is not None and seen.ready_endpoints >= max(1, version.resolved.replicas)
 
+    def all_there(self, ref: RevisionRef | None) -> bool:
+        """All replicas of a revision are ready that have a node."""
+        seen, version = self.seen(ref), None if ref is None else self.version_of(ref)
+        if seen is None or version is None:
+            return False
+        without = sum((p.problem or "").startswith(UNSCHEDULABLE) for p in seen.pods)
+        return seen.ready_endpoints >= max(1, version.resolved.replicas - without)
+
     def fully_serving(self, ref: RevisionRef | None) -> bool:
         """All replicas of a revision are ready, and one has answered a real completion."""
         seen = self.seen(ref)
@@ -122,7 +133,7 @@ class Situation:
     def unscheduled(self, ref: RevisionRef) -> bool:
         """True while there is no node for a pod of this revision."""
         seen = self.seen(ref)
-        return seen is not None and any((p.problem or "").startswith("Unschedulable") for p in seen.pods)
+        return seen is not None and any((p.problem or "").startswith(UNSCHEDULABLE) for p in seen.pods)
 
     def kept_until(self, previous: Previous) -> datetime:
         """Until when the revision that served before is kept warm: not beyond its own date, whenever that was declared."""
@@ -163,7 +174,6 @@ class Situation:
             self.step_evidence,
             self.judgement,
             self.ramp,
-            None if self.progress.begun is None else rollout.clock(self.progress.begun),
         )
         if not gate.open or self.fully_serving(self.memory.candidate):
             return gate

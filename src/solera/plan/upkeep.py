@@ -53,16 +53,17 @@ def keep_up(s: Situation) -> Memory:
     return memory
 
 
-def first_written(memory: Memory, now: Memory) -> bool:
-    """Whether ``now`` must be written down before anything is done about it, or the next look would go by what status still says.
+def first_written(memory: Memory, s: Situation) -> bool:
+    """Whether what is remembered now, and not in ``memory``, must be written down before anything is done about it, or the next look would go by what status still says.
 
     A revision whose drain had begun was found with weight again, so its drain begins anew. Or an approval belongs to no step any more.
     """
+    now = s.memory
     if memory.rollout is not None and now.rollout is not None and memory.rollout.approved != now.rollout.approved:
         return True
     begun = {d.ref for d in memory.draining if d.since is not None}
-    warm = [None if m.previous is None else m.previous.since for m in (memory, now)]
-    return warm[0] != warm[1] or any(d.since is None and d.ref in begun for d in now.draining)
+    warm = now.previous is not None and now.previous != memory.previous and now.previous.ref.revision in s.live
+    return warm or any(d.since is None and d.ref in begun for d in now.draining)
 
 
 def _look(s: Situation, draining: Draining) -> Draining:
