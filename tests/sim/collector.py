@@ -27,6 +27,7 @@ class SimCollector:
         self._last: dict[tuple[str, str, str], Any] = {}
         self._answered: dict[str, Any] = {}  # uid -> start of the container that answered
         self._mute: dict[str, str] = {}
+        self._asked: set[str] = set()
         self._unreachable: dict[str, str] = {}
         self._scraping = self._probing = False
         self._pause = FIRST_PROBE
@@ -39,6 +40,7 @@ class SimCollector:
             for seen in revision.pods:
                 if seen.uid in self._answered and self._answered[seen.uid] != seen.started:
                     del self._answered[seen.uid]
+                    self._asked.discard(seen.uid)
         if plan.probe != self.probe:
             self._pause = FIRST_PROBE
         self.measure, self.probe = plan.measure, plan.probe
@@ -61,6 +63,9 @@ class SimCollector:
     def answered(self, _key: Key) -> Collection[str]:
         return self._answered.keys()
 
+    def asked(self, _key: Key) -> Collection[str]:
+        return self._asked
+
     def mute(self, _key: Key) -> Mapping[str, str]:
         return self._mute
 
@@ -80,9 +85,12 @@ class SimCollector:
         self._probing = False
         if not self._alive:
             return
-        before = (len(self._answered), len(self._mute))
+        before = (len(self._answered), len(self._mute), len(self._asked))
         for name in self.probe:
             for pod in self.life.cluster.ready_pods(name):
+                self._asked.add(pod.uid)
+                if self.life.behaviour(pod.version).cut_off:
+                    continue
                 if self.life.behaviour(pod.version).hung:
                     self._answered.pop(pod.uid, None)
                     self._mute[pod.uid] = "no answer within 10 s"
@@ -90,7 +98,7 @@ class SimCollector:
                     pod.proven = True
                     self._answered[pod.uid] = pod.started.replace(microsecond=0)
                     self._mute.pop(pod.uid, None)
-        if (len(self._answered), len(self._mute)) != before:
+        if (len(self._answered), len(self._mute), len(self._asked)) != before:
             self._pause = FIRST_PROBE
             self.operator.wake(self.key)
         if self.probe:

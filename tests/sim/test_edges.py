@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from sim.ends import phase
 from sim.life import Life, manifest, settled
@@ -11,8 +14,8 @@ from sim.traffic import Behaviour
 from solera.api.scalars import format_time
 
 
-def shifting(weight: int = 30) -> Life:
-    life = Life(manifest())
+def shifting(weight: int = 30, **rollout: Any) -> Life:
+    life = Life(manifest(**rollout))
     life.until(settled("v1"), 60)
     life.edit(serve="v2")
     life.until(lambda one: one.weights().get("v2", 0) >= weight, 300)
@@ -200,8 +203,9 @@ def test_a_pause_does_not_shorten_a_step_that_the_gateway_took_over_late() -> No
     assert life.timeline.t >= begun + 160
 
 
-def test_an_old_version_that_was_put_back_drains_from_when_a_slow_gateway_lets_it_go() -> None:
-    life = shifting(60)
+@pytest.mark.parametrize("kept", ["30s", "65s"])
+def test_an_old_version_that_was_put_back_drains_from_when_a_slow_gateway_lets_it_go(kept: str) -> None:
+    life = shifting(60, keepPrevious=kept)
     before = life.route
     life.until(lambda one: one.weights() == {"v2": 100} and "previous" in one.status, 120)
     life.run(10)

@@ -305,3 +305,21 @@ def test_a_route_that_is_taken_over_after_a_long_wait_for_approval_ends_nothing(
     assert life.weights() == {"v1": 70, "v2": 30}
     life.ask("promote")
     life.until(settled("v2"), 200)
+
+
+def test_a_candidate_that_the_operator_cannot_reach_is_rolled_back_in_time() -> None:
+    life = Life(manifest(), {"v1": Behaviour(2.0), "v2": Behaviour(2.0, cut_off=True)})
+    life.until(settled("v1"), 60)
+    life.edit(serve="v2")
+    life.until(lambda one: one.reason("Stalled") == "RolledBack", 200)
+    assert "no answer within startupTimeout" in life.status["rejected"][0]["reason"]
+
+
+def test_with_stable_dead_the_first_pod_of_the_candidate_gets_its_weight_back() -> None:
+    life = shifting(60, steps=[{"weight": 60, "minDuration": "10m"}, {"weight": 100}])
+    pods = life.pods("v2")
+    break_for_good(pods, life)
+    life.until(lambda one: one.weights() == {"v1": 100}, 5)
+    break_for_good(life.pods("v1"), life)
+    mend(pods[:1], life)
+    life.until(lambda one: one.weights().get("v2", 0) > 0, 10)

@@ -10,11 +10,13 @@ from typing import Any, Protocol
 
 @dataclass
 class Behaviour:
-    """How one version's pods behave. ``start`` in seconds, ``bad`` shares by guardrail name; a hung pod is ready and never answers."""
+    """How one version's pods behave. ``start`` in seconds, ``bad`` shares by guardrail name; a hung pod is ready and never answers, one that
+    is cut off is not to be reached by the operator."""
 
     start: float = 5.0
     never_ready: bool = False
     hung: bool = False
+    cut_off: bool = False
     bad: dict[str, float] = field(default_factory=dict)
 
 

@@ -308,7 +308,16 @@ class World:
             of = pod.version, pod.revision.rpartition("-")[2]
             mute = "no completion" if pod.uid in self.mute else None
             ready, answered = self._ready(pod), pod.uid in self.answered
-            seen = ObservedPod(pod.uid, pod.uid, "10.0.0.1", ready, answered, started=pod.created, mute=mute)
+            seen = ObservedPod(
+                pod.uid,
+                pod.uid,
+                "10.0.0.1",
+                ready,
+                answered,
+                started=pod.created,
+                mute=mute,
+                asked=answered or mute is not None,
+            )
             parts.setdefault(of, {}).setdefault("pods", []).append(seen)
         out = {}
         for (version, digest), found in parts.items():

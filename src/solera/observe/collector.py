@@ -100,6 +100,11 @@ class Collector:
         known = self._followed.get(key)
         return frozenset(uid for uid, one in known.tries.items() if one.answered) if known else frozenset()
 
+    def asked(self, key: Key) -> Collection[str]:
+        """Uids of the pods that were asked for a completion since their engine's container started, whatever came of it."""
+        known = self._followed.get(key)
+        return frozenset(known.tries) if known else frozenset()
+
     def mute(self, key: Key) -> Mapping[str, str]:
         """Uids of the pods that are healthy and gave no completion when they were asked last, each with why."""
         known = self._followed.get(key)

@@ -47,6 +47,9 @@ class Evidence(Protocol):
     def answered(self, key: Key) -> Collection[str]:
         """Uids of the pods that gave a real completion."""
 
+    def asked(self, key: Key) -> Collection[str]:
+        """Uids of the pods that were asked for one, whatever came of it."""
+
     def unreachable(self, key: Key) -> Mapping[str, str]:
         """Source as the ledger names it to why its newest look told nothing of a revision."""
 
@@ -115,7 +118,8 @@ class Observer:
         return child if child is not None and controller_uid(child) == owner.uid else None
 
     def _revisions(self, key: Key, owner: Owner) -> dict[str, ObservedRevision]:
-        answered, mute = self._evidence.answered(key), self._evidence.mute(key)
+        evidence = self._evidence
+        answered, asked, mute = evidence.answered(key), evidence.asked(key), evidence.mute(key)
         parts: dict[tuple[str, str], dict[str, Any]] = {}
         for field, kind in (
             ("controller_revision", CONTROLLER_REVISION.kind),
@@ -127,7 +131,7 @@ class Observer:
                     parts.setdefault(of, {})[field] = child
         for pod in self._store.children(key, POD.kind):
             if (of := _revision_of(pod)) is not None:
-                parts.setdefault(of, {}).setdefault("pods", []).append(observed_pod(pod, answered, mute))
+                parts.setdefault(of, {}).setdefault("pods", []).append(observed_pod(pod, answered, mute, asked))
         slices: dict[str, list[Manifest]] = {}
         for endpoints in self._store.children(key, ENDPOINT_SLICE.kind):
             slices.setdefault(endpoints["metadata"]["labels"].get(_SERVICE_NAME, ""), []).append(endpoints)

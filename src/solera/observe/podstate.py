@@ -15,8 +15,10 @@ ENGINE_CONTAINER = "engine"
 _STARTING = frozenset({"ContainerCreating", "PodInitializing"})  # not a problem, only not there yet
 
 
-def observed_pod(pod: Manifest, answered: Collection[str], mute: Mapping[str, str] | None = None) -> ObservedPod:
-    """One pod as the planner sees it. ``answered`` are the uids of pods that gave a real completion, ``mute`` of those that gave none."""
+def observed_pod(
+    pod: Manifest, answered: Collection[str], mute: Mapping[str, str] | None = None, asked: Collection[str] = ()
+) -> ObservedPod:
+    """One pod as the planner sees it. ``answered`` are the uids of pods that gave a real completion, ``mute`` of healthy ones that gave none, ``asked`` of all that were asked."""
     meta, status = pod["metadata"], pod.get("status") or {}
     ready = _condition(status, "Ready")
     terminating = bool(meta.get("deletionTimestamp"))
@@ -26,6 +28,7 @@ def observed_pod(pod: Manifest, answered: Collection[str], mute: Mapping[str, st
         ip=status.get("podIP") or None,
         ready=ready.get("status") == "True",
         answered=meta["uid"] in answered,
+        asked=meta["uid"] in asked,
         terminating=terminating,
         started=engine_started(status),
         problem=None if terminating else problem(status),

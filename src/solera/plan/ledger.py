@@ -5,8 +5,8 @@ All counts are events since the rollout began, all times are aware datetimes, al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
 
@@ -16,11 +16,6 @@ from solera.stats.interval_bets import Bets
 
 ALL_REQUESTS = ""
 """The guardrail name under which a reading carries the count of all requests."""
-
-MAX_SLICES = 240
-MIN_SLICES = 24
-MAX_CELLS = 6000
-"""How many slices of time a ledger keeps: at most MAX_SLICES, fewer where MAX_CELLS / number of series is less."""
 
 MAX_FALLS = 3
 """A process whose counters fell this often is not one process (a load-balanced address): nothing more of it is counted."""
@@ -274,31 +269,3 @@ def join(one: Interval, other: Interval) -> Interval:
         one.stable + other.stable,
         one.stable_failures + other.stable_failures,
     )
-
-
-def coarsen(slices: tuple[Slice, ...], columns: int, border: datetime | None = None) -> tuple[Slice, ...]:
-    """At most MAX_SLICES slices, fewer when there are many series: neighbours of one step are merged in pairs, nothing is lost.
-
-    ``border`` is when the step in force began: what ended before is not merged with what did not.
-    """
-    room = max(MIN_SLICES, min(MAX_SLICES, MAX_CELLS // max(columns, 1)))
-    while len(slices) > room:
-        merged = tuple(_merge_neighbours(slices, border))
-        # Only when every slice is a step of its own is there nothing left to merge.
-        slices = merged if len(merged) < len(slices) else slices[1:]
-    return slices
-
-
-def _merge_neighbours(slices: Sequence[Slice], border: datetime | None) -> Iterable[Slice]:
-    waiting: Slice | None = None
-    for part in slices:
-        parted = waiting is not None and border is not None and waiting.end < border <= part.end
-        if waiting is not None and waiting.step == part.step and not parted:
-            yield replace(waiting, end=part.end, counts=together(waiting.counts, part.counts))
-            waiting = None
-        else:
-            if waiting is not None:
-                yield waiting
-            waiting = part
-    if waiting is not None:
-        yield waiting

@@ -16,12 +16,6 @@ from solera.errors import SoleraError
 
 PROGRESS_ANNOTATION = "solera.dev/progress"
 MAX_LIST = 32
-AWAY = {
-    "CandidateUnavailable": "no ready endpoint",
-    "CandidateUnproven": "no answer",
-    "CandidateIncomplete": "not all pods ready",
-}
-"""Holds that a candidate may keep for its startupTimeout, and what it lacks meanwhile."""
 MAX_HISTORY = 20
 
 BEGINS = "RolloutStarted"
@@ -80,8 +74,8 @@ def parse_progress(text: str | None) -> Progress | None:
 class Rollout:
     """One rollout from candidate accepted on. ``approved`` are the indices of steps that a person let pass.
 
-    ``paused_at`` is None unless a person has paused it. ``timed_from`` is from when times are counted after a pause: it lies behind the
-    start of the step that was paused and before that of every later one, so the later of the two starts is always the one that counts.
+    ``paused_at`` is None unless a person has paused it. ``timed_from`` is from when times are counted that did not run for a while (a pause, a wait for
+    a node): it lies before the start of every later step, so the later of the two starts is always the one that counts.
     """
 
     id: str

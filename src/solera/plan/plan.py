@@ -17,12 +17,13 @@ from solera.plan.children import desired_children, removals
 from solera.plan.evidence import to_record
 from solera.plan.intent import intent_of
 from solera.plan.lifecycle import next_date
-from solera.plan.memory import AWAY, Memory, RevisionRef, from_status
+from solera.plan.memory import Memory, RevisionRef, from_status
 from solera.plan.outlook import Outlook, look_out
 from solera.plan.policies import decide
 from solera.plan.report import FIGURES_EVERY, compose, compose_invalid
 from solera.plan.routing import Routing, route_now
 from solera.plan.situation import Situation, gather
+from solera.plan.traffic import AWAY
 from solera.plan.types import Action, Observation, Plan
 from solera.plan.upkeep import drained_at, first_written, keep_up
 from solera.plan.verdict import BLIND_AFTER, FAIL, PASS, SHARED_INCIDENT

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 
 from solera.api.scalars import format_duration, format_time
 from solera.plan.decision import Decision, Policy, decided, reject
-from solera.plan.memory import AWAY, Memory, Previous, Promoted, Rejected, RevisionRef, Rollout
+from solera.plan.memory import Memory, Previous, Promoted, Rejected, RevisionRef, Rollout
 from solera.plan.silence import Silence, hung
 from solera.plan.situation import Situation
-from solera.plan.traffic import routed_progress
+from solera.plan.traffic import AWAY, routed_progress
 from solera.plan.verbs import answer_request
 
 
@@ -126,7 +126,7 @@ def _stayed_away(s: Situation, candidate: RevisionRef, rollout: Rollout) -> str 
     pods = () if seen is None else seen.pods
     if s.unscheduled(candidate):
         return None
-    if s.fully_serving(candidate) or (s.all_ready(candidate) and not any(p.mute for p in pods)):
+    if s.fully_serving(candidate) or (s.all_ready(candidate) and s.unasked(candidate)):
         return None
     if s.progress is None:
         if s.now < rollout.clock(rollout.started_at) + patience:
@@ -171,6 +171,8 @@ def promote_candidate(s: Situation) -> Decision | None:
     message = (
         f"{candidate.version} carries all traffic; {stable.version} stays warm until {format_time(previous.until)}"
     )
+    if not memory.was_promoted(stable.hash):  # it served before there was such a list, or before that was lost
+        memory = _promoted(s, memory, stable)
     return decided(s, _promoted(s, memory, candidate), "Promoted", message)
 
 
@@ -222,7 +224,11 @@ def fall_back(s: Situation) -> Decision | None:
 
 def _weightless_since(s: Situation, previous: Previous) -> datetime | None:
     """Since when a warm old revision has no weight; None while the gateway may still share out by a route that gave it some."""
-    return previous.since if s.observation.route is None or s.route_in_force else None
+    if s.observation.route is None:
+        return previous.since
+    if not s.route_in_force:
+        return None
+    return previous.since if s.progress is None else max(previous.since, s.in_force_since(s.progress))
 
 
 def _released(s: Situation, previous: Previous) -> bool:

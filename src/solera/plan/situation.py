@@ -130,6 +130,11 @@ class Situation:
         ready = 0 if seen is None else seen.ready_endpoints
         return f"{ready} of {wanted} pods of {ref.version} are ready" + (f": {problem}" if problem else "")
 
+    def unasked(self, ref: RevisionRef) -> bool:
+        """True while a ready pod of this revision was not asked for a completion yet: the operator has just started, or the pod has."""
+        seen = self.seen(ref)
+        return seen is not None and any(p.ready and not p.asked and not p.answered for p in seen.pods)
+
     def unscheduled(self, ref: RevisionRef) -> bool:
         """True while there is no node for a pod of this revision."""
         seen = self.seen(ref)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from solera.api.defaults import RISK
 from solera.plan.intervals import gather
-from solera.plan.ledger import ALL_REQUESTS, NOTHING, ZERO, Ledger, Pairing, Slice, add, coarsen, join
+from solera.plan.ledger import ALL_REQUESTS, NOTHING, ZERO, Ledger, Pairing, Slice, add, join, together
 from solera.stats.failure_share import Interval
+
+MAX_SLICES = 240
+MIN_SLICES = 24
+MAX_CELLS = 6000
+"""How many slices of time a ledger keeps: at most MAX_SLICES, fewer where MAX_CELLS / number of series is less."""
 
 PAIR_WITHIN = timedelta(minutes=2)
 """Requests of one arm wait this long for requests of the other; after that they say nothing about the same span of time."""
@@ -67,3 +72,31 @@ def _paired(ledger: Ledger, part: Slice) -> dict[tuple[str, str], Pairing]:
             since = since if together != fresh else part.start
             pairings[source, name] = replace(pairing, waiting=together, waiting_since=since)
     return pairings
+
+
+def coarsen(slices: tuple[Slice, ...], columns: int, border: datetime | None = None) -> tuple[Slice, ...]:
+    """At most MAX_SLICES slices, fewer when there are many series: neighbours of one step are merged in pairs, nothing is lost.
+
+    ``border`` is when the step in force began: what ended before is not merged with what did not.
+    """
+    room = max(MIN_SLICES, min(MAX_SLICES, MAX_CELLS // max(columns, 1)))
+    while len(slices) > room:
+        merged = tuple(_merge_neighbours(slices, border))
+        # Only when every slice is a step of its own is there nothing left to merge.
+        slices = merged if len(merged) < len(slices) else slices[1:]
+    return slices
+
+
+def _merge_neighbours(slices: Sequence[Slice], border: datetime | None) -> Iterable[Slice]:
+    waiting: Slice | None = None
+    for part in slices:
+        parted = waiting is not None and border is not None and waiting.end < border <= part.end
+        if waiting is not None and waiting.step == part.step and not parted:
+            yield replace(waiting, end=part.end, counts=together(waiting.counts, part.counts))
+            waiting = None
+        else:
+            if waiting is not None:
+                yield waiting
+            waiting = part
+    if waiting is not None:
+        yield waiting

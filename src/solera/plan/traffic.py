@@ -19,6 +19,13 @@ from typing import Any
 from solera.plan.memory import PROGRESS_ANNOTATION, Progress, RevisionRef, parse_progress
 from solera.plan.types import Manifest, ObservedRevision
 
+AWAY = {
+    "CandidateUnavailable": "no ready endpoint",
+    "CandidateUnproven": "no answer",
+    "CandidateIncomplete": "not all pods ready",
+}
+"""Holds that a candidate may keep for its startupTimeout, and what it lacks meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
@@ -151,7 +158,7 @@ def desired_traffic(
     kept = dict(live) or dict(_to_stable(stable, revisions, live).weights)
     if candidate_weight > live.get(name, 0) and not _serving(revisions, name):
         return Traffic(kept, "CandidateUnproven", f"{name} has not answered a real completion yet")
-    if kept and not live.get(name) and not complete:
+    if not live.get(name) and not complete and any(_ready(revisions, other) for other in kept):
         return Traffic(kept, "CandidateIncomplete", f"not all pods of {name} are ready")
     carries = _ready if live.get(stable.revision) else _serving
     if 100 - candidate_weight > live.get(stable.revision, 0) and not carries(revisions, stable.revision):

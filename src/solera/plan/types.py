@@ -39,6 +39,7 @@ class ObservedPod:
     terminating: bool = False
     started: datetime | None = None
     problem: str | None = None  # why it does not run, in the kubelet's or scheduler's words
+    asked: bool = False  # for a completion, by this operator, whatever came of it
     mute: str | None = None  # why it gave no completion when it was asked last, although it is healthy
 
 

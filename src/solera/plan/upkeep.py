@@ -56,7 +56,7 @@ def keep_up(s: Situation) -> Memory:
 def first_written(memory: Memory, s: Situation) -> bool:
     """Whether what is remembered now, and not in ``memory``, must be written down before anything is done about it, or the next look would go by what status still says.
 
-    A revision whose drain had begun was found with weight again, so its drain begins anew. Or an approval belongs to no step any more.
+    A revision whose drain had begun, or that is kept warm, was found with weight again, so its drain begins anew. Or an approval belongs to no step any more.
     """
     now = s.memory
     if memory.rollout is not None and now.rollout is not None and memory.rollout.approved != now.rollout.approved:
@@ -75,20 +75,19 @@ def _look(s: Situation, draining: Draining) -> Draining:
 
 
 def _warm(s: Situation, previous: Previous | None) -> Previous | None:
-    """Kept warm, it has no weight; another hand that gives it some makes its last request a later one, until the gateway has taken over the route that is put right."""
-    if previous is None or previous.since >= s.now:
-        return previous
-    if previous.ref.revision not in s.live and (s.observation.route is None or s.route_in_force):
+    """Kept warm, it has no weight; another hand that gives it some makes its last request a later one. How much later is known when the gateway has taken over the route that is put right."""
+    if previous is None or previous.ref.revision not in s.live or previous.since >= s.now:
         return previous
     return replace(previous, since=(s.now + AHEAD).replace(microsecond=0))
 
 
 def _with_start(s: Situation, memory: Memory) -> Memory:
-    """While there is no node for a candidate, or it is ready and something else is waited for, its time to start up does not run."""
+    """While there is no node for a candidate, or it is ready and was not asked, or something else is waited for, its time to start up does not run."""
     candidate, rollout = memory.candidate, memory.rollout
     if candidate is None or rollout is None or s.progress is not None or s.paused:
         return memory
-    if not (s.unscheduled(candidate) or s.fully_serving(candidate)):
+    unasked = s.all_ready(candidate) and s.unasked(candidate)
+    if not (s.unscheduled(candidate) or s.fully_serving(candidate) or unasked):
         return memory
     return replace(memory, rollout=replace(rollout, timed_from=s.now))
 

@@ -35,6 +35,9 @@ class FakeEvidence:
     def unreachable(self, key: Key) -> Mapping[str, str]:
         return {"Direct": "refused"}
 
+    def asked(self, key: Key) -> Collection[str]:
+        return ()
+
     def mute(self, key: Key) -> Mapping[str, str]:
         return {"uid-Pod-p2": "no completion"}
 

@@ -39,6 +39,9 @@ class FakeCollector:
     def unreachable(self, key: Key) -> Mapping[str, str]:
         return {}
 
+    def asked(self, key: Key) -> Collection[str]:
+        return ()
+
     def mute(self, key: Key) -> Mapping[str, str]:
         return {}
 

@@ -23,7 +23,8 @@ from solera.plan.evidence import (
     new_ledger,
     to_record,
 )
-from solera.plan.ledger import MAX_SLICES, Slice
+from solera.plan.ledger import Slice
+from solera.plan.slices import MAX_SLICES
 from solera.stats.failure_share import Interval, RatioProfile
 
 
