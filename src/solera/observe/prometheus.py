@@ -33,6 +33,8 @@ SETTLED = 1.0
 
 SERVER_TIME = "vector(time())"
 
+_EXPORTED = "exported_"
+
 
 @dataclass(frozen=True, slots=True)
 class Labels:
@@ -168,7 +170,7 @@ class PrometheusSource:
             families = by_pod.setdefault(self._pod(series), Families())
             if isinstance(families, Families):
                 try:
-                    families.add(name, series["metric"], _value(name, series))
+                    families.add(name, _as_exported(series["metric"]), _value(name, series))
                 except Unreadable as error:
                     by_pod[self._pod(series)] = error
 
@@ -198,6 +200,12 @@ def _thresholds(engine: str, guardrails: Iterable[GuardrailQuery]) -> Iterable[t
         histogram = HISTOGRAMS[engine].get(guardrail.metric)
         if histogram is not None and guardrail.slower_than is not None:
             yield histogram, guardrail.slower_than
+
+
+def _as_exported(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """The labels that the engine gave. A Prometheus that has one of the same name for the target (``endpoint`` of the Prometheus Operator) calls it ``exported_endpoint``."""
+    exported = {name.removeprefix(_EXPORTED): value for name, value in labels.items() if name.startswith(_EXPORTED)}
+    return {**labels, **exported} if exported else labels
 
 
 def _moment(answer: Series) -> float | None:

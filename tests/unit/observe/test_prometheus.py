@@ -236,6 +236,22 @@ async def test_sglang(server, source):
     assert reading.started == f"{begun.timestamp():.2f}"
 
 
+async def test_a_label_of_the_engine_that_the_target_has_too(server, source):
+    """The Prometheus Operator names the port of every target in ``endpoint``."""
+    where = {"namespace": "ml", "pod": "pod-1", "endpoint": "http", "job": "ml/engines"}
+    for status, count in (("200", 40), ("500", 2)):
+        server.put(
+            "sglang:http_responses_total",
+            count,
+            status_code=status,
+            exported_endpoint="/v1/completions",
+            method="POST",
+            **where,
+        )
+    (reading,) = (await source.read([target(1, "SGLang", started=NOW)], [ERRORS], NOW)).readings
+    assert reading.counters == {"": Counter(42, 0), "errors": Counter(42, 2)}
+
+
 async def test_an_outage_is_one_error_and_no_number(server, source):
     server.trouble = Unreachable("Prometheus prod: Connection refused")
     results = await asyncio.gather(*(source.read([target(n)], GUARDRAILS, NOW) for n in range(5)))
