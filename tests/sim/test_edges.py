@@ -73,10 +73,21 @@ def failing_later(share: float = 0.3) -> Life:
     return life
 
 
-def test_a_rollback_reaches_the_route_although_a_deployment_is_refused() -> None:
-    life = failing_later()
+def refuse_deployments(life: Life) -> None:
+    """A policy forbids what an edit asks of them."""
     life.faults.refused = {"Deployment"}
     life.edit_template(nodeSelector={"accelerator": "l40s"})
+
+
+def put_back(life: Life, route: dict[str, Any] | None) -> None:
+    """Another hand writes the backends of a former route."""
+    assert route is not None
+    life.cluster.edit("HTTPRoute", "ml", "chat", lambda live: live["spec"].update(rules=route["spec"]["rules"]))
+
+
+def test_a_rollback_reaches_the_route_although_a_deployment_is_refused() -> None:
+    life = failing_later()
+    refuse_deployments(life)
     life.until(lambda one: one.weights() == {"v1": 100}, 120)
     life.run(30)
     assert life.reason("Stalled") == "Refused"
@@ -86,8 +97,7 @@ def test_a_rollback_reaches_the_route_although_a_deployment_is_refused() -> None
 
 def test_a_candidate_gets_no_more_weight_while_a_deployment_is_refused() -> None:
     life = shifting(10)
-    life.faults.refused = {"Deployment"}
-    life.edit_template(nodeSelector={"accelerator": "l40s"})
+    refuse_deployments(life)
     life.run(300)
     assert life.weights() == {"v1": 90, "v2": 10}
     assert life.reason("Stalled") == "Refused"
@@ -108,7 +118,7 @@ def test_a_drain_begins_anew_for_a_revision_that_another_hand_has_put_back() -> 
     life.edit(serve="v1")
     life.until(lambda one: one.weights() == {"v1": 100}, 60)
     life.run(18)
-    life.cluster.edit("HTTPRoute", "ml", "chat", lambda route: route["spec"].update(rules=before["spec"]["rules"]))
+    put_back(life, before)
     life.until(lambda one: one.weights() == {"v1": 100}, 5)
     again = life.timeline.t
     life.until(lambda one: one.running() == {"v1"}, 120)
@@ -120,7 +130,7 @@ def test_an_old_version_that_another_hand_has_put_back_gets_its_drain_time() -> 
     before = life.route
     life.until(lambda one: one.weights() == {"v2": 100} and "previous" in one.status, 120)
     life.run(25)
-    life.cluster.edit("HTTPRoute", "ml", "chat", lambda route: route["spec"].update(rules=before["spec"]["rules"]))
+    put_back(life, before)
     life.until(lambda one: one.weights() == {"v2": 100}, 5)
     again = life.timeline.t
     life.until(lambda one: one.running() == {"v2"}, 120)
@@ -133,17 +143,15 @@ def test_a_drain_that_begins_anew_is_written_down_also_while_a_child_is_refused(
     life.edit(serve="v1")
     life.until(lambda one: one.weights() == {"v1": 100}, 60)
     life.run(10)
-    life.faults.refused = {"Deployment"}
-    life.edit_template(nodeSelector={"accelerator": "l40s"})
+    refuse_deployments(life)
     life.run(5)
-    life.cluster.edit("HTTPRoute", "ml", "chat", lambda route: route["spec"].update(rules=before["spec"]["rules"]))
+    put_back(life, before)
     life.until(lambda one: one.weights() == {"v1": 100}, 90)
 
 
 def test_a_route_that_is_gone_comes_back_although_a_deployment_is_refused() -> None:
     life = shifting(10)
-    life.faults.refused = {"Deployment"}
-    life.edit_template(nodeSelector={"accelerator": "l40s"})
+    refuse_deployments(life)
     life.run(5)
     life.cluster.remove("HTTPRoute", "ml", "chat", collect=False)
     life.until(lambda one: one.weights() == {"v1": 90, "v2": 10}, 90)
@@ -210,7 +218,7 @@ def test_an_old_version_that_was_put_back_drains_from_when_a_slow_gateway_lets_i
     life.until(lambda one: one.weights() == {"v2": 100} and "previous" in one.status, 120)
     life.run(10)
     life.cluster.lag = 2.0
-    life.cluster.edit("HTTPRoute", "ml", "chat", lambda route: route["spec"].update(rules=before["spec"]["rules"]))
+    put_back(life, before)
     life.run(1)
     life.cluster.lag, life.cluster.gateway_delay = 0.0, 40.0
     life.until(lambda one: one.running() == {"v2"}, 300)

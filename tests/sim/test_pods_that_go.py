@@ -106,8 +106,8 @@ def test_a_route_that_is_taken_away_comes_back_whole_pods_or_not() -> None:
     life.until(lambda one: one.weights() == {"v1": 100}, 5)
 
 
-def unschedulable(life: Life, version: str) -> None:
-    for pod in life.pods(version):
+def unschedulable(pods: list[Pod], life: Life) -> None:
+    for pod in pods:
         waiting = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU is free"}
         life.cluster.edit(
             "Pod", "ml", pod.uid, lambda o, w=waiting: o["status"].update(phase="Pending", conditions=[w])
@@ -119,7 +119,7 @@ def test_the_wait_for_a_node_is_no_part_of_the_time_to_start_up() -> None:
     life.until(settled("v1"), 60)
     life.edit(serve="v2")
     life.run(1)
-    unschedulable(life, "v2")
+    unschedulable(life.pods("v2"), life)
     life.run(600)
     life.behaviours["v2"] = Behaviour(40.0)
     for pod in life.pods("v2"):
@@ -206,17 +206,7 @@ def test_more_pods_that_find_no_node_do_not_keep_the_weight_from_coming_back() -
     life.behaviours["v2"] = Behaviour(2.0, never_ready=True)
     life.edit_template(replicas=4)
     life.run(2)
-    for pod in life.pods("v2"):
-        if pod not in old:
-            waiting = {
-                "type": "PodScheduled",
-                "status": "False",
-                "reason": "Unschedulable",
-                "message": "no GPU is free",
-            }
-            life.cluster.edit(
-                "Pod", "ml", pod.uid, lambda o, w=waiting: o["status"].update(phase="Pending", conditions=[w])
-            )
+    unschedulable([pod for pod in life.pods("v2") if pod not in old], life)
     break_for_good(old, life)
     life.until(lambda one: one.weights() == {"v1": 100}, 5)
     mend(old, life)
@@ -250,7 +240,7 @@ def test_an_edit_of_the_steps_moves_nothing_back_to_a_stable_that_is_dead() -> N
 def test_a_candidate_that_loses_its_node_in_a_step_has_its_time_when_it_gets_another() -> None:
     life = shifting(30, steps=[{"weight": 30, "minDuration": "10m"}, {"weight": 100}])
     life.behave("v2", Behaviour(40.0, never_ready=True))
-    unschedulable(life, "v2")
+    unschedulable(life.pods("v2"), life)
     life.run(600)
     life.behaviours["v2"] = Behaviour(40.0)
     for pod in life.pods("v2"):
@@ -263,8 +253,7 @@ def test_a_pod_without_a_node_does_not_let_the_first_of_the_others_take_all() ->
     pods = life.pods("v2")
     break_for_good(pods, life)
     life.run(1)
-    waiting = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU is free"}
-    life.cluster.edit("Pod", "ml", pods[0].uid, lambda o: o["status"].update(phase="Pending", conditions=[waiting]))
+    unschedulable(pods[:1], life)
     mend(pods[1:2], life)
     life.run(10)
     assert life.weights() == {"v1": 100}

@@ -181,9 +181,8 @@ def _look_again(s: Situation, outlook: Outlook) -> datetime | None:
     if memory.previous is not None:
         times.append(s.kept_until(memory.previous))
     if memory.rollout is not None and memory.candidate is not None:
-        version = s.version_of(memory.candidate)
-        patience = version.resolved.startup_timeout if version is not None else timedelta(minutes=30)
-        times.append((memory.rollout.held_since or memory.rollout.clock(memory.rollout.started_at)) + patience)
+        begun = memory.rollout.held_since or memory.rollout.clock(memory.rollout.started_at)
+        times.append(begun + s.patience(memory.candidate))
         times.append(now + FIGURES_EVERY)
         if s.observation.unreachable:  # nobody brings news of a silence
             times.append(now + BLIND_AFTER)

@@ -8,7 +8,7 @@ the same decision; a crash after it finds the decision taken.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from solera.api.scalars import format_duration, format_time
 from solera.plan.decision import Decision, Policy, decided, reject
@@ -121,8 +121,7 @@ def reject_candidate(s: Situation) -> Decision | None:
 
 def _stayed_away(s: Situation, candidate: RevisionRef, rollout: Rollout) -> str | None:
     """Why its patience with a candidate that is not all there is over; None while it is not, or while the pods have not been asked yet."""
-    version, seen = s.version_of(candidate), s.seen(candidate)
-    patience = timedelta(minutes=30) if version is None else version.resolved.startup_timeout
+    seen, patience = s.seen(candidate), s.patience(candidate)
     pods = () if seen is None else seen.pods
     if s.unscheduled(candidate):
         return None

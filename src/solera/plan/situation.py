@@ -106,16 +106,21 @@ class Situation:
 
     def all_ready(self, ref: RevisionRef | None) -> bool:
         """All replicas of a revision are ready."""
-        seen, version = self.seen(ref), None if ref is None else self.version_of(ref)
-        return seen is not None and version is not None and seen.ready_endpoints >= max(1, version.resolved.replicas)
+        return self._are_ready(ref, without=0)
 
     def all_there(self, ref: RevisionRef | None) -> bool:
         """All replicas of a revision are ready that have a node."""
+        return self._are_ready(ref, without=self._without_node(ref))
+
+    def _are_ready(self, ref: RevisionRef | None, *, without: int) -> bool:
         seen, version = self.seen(ref), None if ref is None else self.version_of(ref)
         if seen is None or version is None:
             return False
-        without = sum((p.problem or "").startswith(UNSCHEDULABLE) for p in seen.pods)
         return seen.ready_endpoints >= max(1, version.resolved.replicas - without)
+
+    def _without_node(self, ref: RevisionRef | None) -> int:
+        seen = self.seen(ref)
+        return 0 if seen is None else sum((p.problem or "").startswith(UNSCHEDULABLE) for p in seen.pods)
 
     def fully_serving(self, ref: RevisionRef | None) -> bool:
         """All replicas of a revision are ready, and one has answered a real completion."""
@@ -137,8 +142,12 @@ class Situation:
 
     def unscheduled(self, ref: RevisionRef) -> bool:
         """True while there is no node for a pod of this revision."""
-        seen = self.seen(ref)
-        return seen is not None and any((p.problem or "").startswith(UNSCHEDULABLE) for p in seen.pods)
+        return self._without_node(ref) > 0
+
+    def patience(self, ref: RevisionRef) -> timedelta:
+        """How long a candidate may be away or start up, also one whose version has left the manifest."""
+        version = self.version_of(ref)
+        return timedelta(minutes=30) if version is None else version.resolved.startup_timeout
 
     def kept_until(self, previous: Previous) -> datetime:
         """Until when the revision that served before is kept warm: not beyond its own date, whenever that was declared."""

@@ -64,13 +64,13 @@ def _paired(ledger: Ledger, part: Slice) -> dict[tuple[str, str], Pairing]:
         pairing = pairings.get((source, name), Pairing())
         since = pairing.waiting_since or part.start
         fresh = Interval(candidate.total, candidate.bad, stable.total, stable.bad)
-        together = join(pairing.waiting, fresh) if part.end - since <= PAIR_WITHIN else fresh
-        if together.candidate and together.stable:
-            steps = {**pairing.steps, part.step: join(pairing.steps.get(part.step, NOTHING), together)}
-            pairings[source, name] = Pairing(pairing.profile.add(together), steps)
+        joined = join(pairing.waiting, fresh) if part.end - since <= PAIR_WITHIN else fresh
+        if joined.candidate and joined.stable:
+            steps = {**pairing.steps, part.step: join(pairing.steps.get(part.step, NOTHING), joined)}
+            pairings[source, name] = Pairing(pairing.profile.add(joined), steps)
         else:
-            since = since if together != fresh else part.start
-            pairings[source, name] = replace(pairing, waiting=together, waiting_since=since)
+            since = since if joined != fresh else part.start
+            pairings[source, name] = replace(pairing, waiting=joined, waiting_since=since)
     return pairings
 
 
