@@ -71,7 +71,9 @@ async def test_a_slow_version_is_rolled_back(space: str, answers: Path) -> None:
 
 
 async def test_the_real_engine_is_judged_by_the_gateways_counters(space: str, answers: Path) -> None:
-    rollout = {**ROLLOUT, "guardrails": [g for g in ROLLOUT["guardrails"] if g["metric"] != "TimeToFirstToken"]}
+    # On a busy machine a thread of the engine may need seconds: what is asked here is who counts, not how fast it is.
+    latency = {"name": "latency", "metric": "RequestLatency", "slowerThan": "10s", "limit": "10%"}
+    rollout = {**ROLLOUT, "guardrails": [ROLLOUT["guardrails"][0], latency]}
     scene = Scene(space, answers, [live.llama("v1"), live.llama("v2", "letters-v2.gguf")], rollout)
     # Behind this gateway about one in a thousand of llama.cpp's streams is cut by the gateway's own proxy, rollout or not.
     async with living(scene, "v1", stream_share=0.0):
