@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from solera.kinds import Key
 from solera.plan.evidence import Counter, Reading
+from solera.plan.measures import measures_of
 from solera.plan.types import Observation, Plan
 
 EVERY = 5.0
@@ -130,13 +132,17 @@ class SimCollector:
 
     def _read(self, broken: str | None) -> Any:
         at, life = self.operator.clock(), self.life
-        guardrails = life.guardrails()
+        guardrails, measures = life.guardrails(), measures_of(life.spec)
+        slower = {g["name"]: f"{g['name']}>{g.get('slowerThan')}" for g in life.spec["rollout"].get("guardrails") or ()}
         for name in self.measure:
             if "engine" in life.sources:
                 for pod in life.cluster.of_revision(name):
                     if pod.ready:
-                        counts = {"": (pod.requests, 0), **{g: (pod.requests, pod.bad.get(g, 0)) for g in guardrails}}
-                        yield self._reading(at, "engine", name, pod.uid, str(pod.started.timestamp()), counts, broken)
+                        bad = {g: pod.bad.get(slower[g], pod.bad.get(g, 0)) for g in guardrails}
+                        counts = {"": (pod.requests, 0), **{g: (pod.requests, bad[g]) for g in guardrails}}
+                        started = str(pod.started.timestamp())
+                        reading = self._reading(at, "engine", name, pod.uid, started, counts, broken)
+                        yield replace(reading, measures=measures)
             if "gateway" in life.sources and name in life.traffic.gateway:
                 counts = {g: (c[0], c[1]) for g, c in life.traffic.gateway[name].items()}
                 yield self._reading(at, "gateway", name, "gateway-0", "1790000000", counts, broken)

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 @dataclass
 class Behaviour:
-    """How one version's pods behave. ``start`` in seconds, ``bad`` shares by guardrail name; a hung pod is ready and never answers, one that
+    """How one version's pods behave. ``start`` in seconds, ``bad`` shares by guardrail name, or by name and
+    slowerThan ("latency>5s", which only pods count); a hung pod is ready and never answers, one that
     is cut off is not to be reached by the operator."""
 
     start: float = 5.0
@@ -128,3 +129,5 @@ class Traffic:
                 counts = seen.setdefault(name, [0, 0])
                 counts[0] += part
                 counts[1] += bad
+            for name in how.bad.keys() - set(names):
+                pod.bad[name] = pod.bad.get(name, 0) + binomial(by, part, how.bad[name])

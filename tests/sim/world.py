@@ -13,6 +13,7 @@ from typing import Any
 from solera.api.scalars import format_time, parse_time
 from solera.plan.evidence import Counter, Flight, Ledger, Reading, absorb, from_record, new_ledger
 from solera.plan.intervals import limits_of, risk_of
+from solera.plan.measures import measures_of
 from solera.plan.memory import PROGRESS_ANNOTATION, parse_progress
 from solera.plan.plan import plan
 from solera.plan.traffic import live_weights, step_begun, step_in_force
@@ -356,6 +357,7 @@ class World:
                 now=self.now,
                 alive=set(self.pods),
                 limits=limits_of(self.spec),
+                measures=measures_of(self.spec),
                 risk=risk_of(self.spec),
             )
         self.pending = []

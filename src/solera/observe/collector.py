@@ -20,6 +20,7 @@ from solera.observe.metrics import MetricSource, SourceResult, Target
 from solera.observe.probe import Prober, ProbeResult, ProbeTarget
 from solera.observe.wanted import Request, request_of
 from solera.plan.evidence import Reading
+from solera.plan.ledger import Measure
 from solera.plan.types import Observation, Plan
 
 log = logging.getLogger("solera.collector")
@@ -202,7 +203,10 @@ class Collector:
             return
         before = self._troubles(key)
         by = self._clock()
-        counted = known.pending.add(replace(r, by=by) if r.flights and by > r.at else r for r in result.readings)
+        measures = {g.name: Measure(g.metric, g.slower_than) for g in request.guardrails}
+        counted = known.pending.add(
+            replace(r, measures=measures, by=by if r.flights and by > r.at else r.by) for r in result.readings
+        )
         known.results[unit] = replace(result, readings=())
         known.gave = known.gave | {unit} if result.readings else known.gave - {unit}
         self._tell(key, known)

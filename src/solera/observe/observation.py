@@ -29,6 +29,7 @@ from solera.observe.store import Store
 from solera.plan.clock import ahead, ledger_at
 from solera.plan.evidence import Ledger, Reading, absorb, from_record, new_ledger
 from solera.plan.intervals import limits_of, risk_of
+from solera.plan.measures import measures_of
 from solera.plan.traffic import step_begun, step_in_force
 from solera.plan.types import Observation, ObservedRevision, Owner
 
@@ -176,6 +177,7 @@ class Observer:
             now=now,
             alive=alive,
             limits=limits_of(obj.get("spec") or {}),
+            measures=measures_of(obj.get("spec") or {}),
             risk=risk_of(obj.get("spec") or {}),
         )
         self._ledgers[key] = ledger

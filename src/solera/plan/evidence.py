@@ -24,6 +24,7 @@ from solera.plan.ledger import (
     Instance,
     InstanceKey,
     Ledger,
+    Measure,
     Reading,
     Series,
     Slice,
@@ -31,6 +32,7 @@ from solera.plan.ledger import (
     add,
 )
 from solera.plan.ledger_record import EvidenceError, from_record, to_record
+from solera.plan.measures import as_asked, redefined
 from solera.plan.overdue import ahead_of, counted, follow
 from solera.plan.slices import add_slice, count_slice
 
@@ -84,17 +86,21 @@ def absorb(
     begun: datetime | None = None,
     alive: AbstractSet[str] | None = None,
     limits: Mapping[str, float] | None = None,
+    measures: Mapping[str, Measure] | None = None,
     risk: float = RISK,
 ) -> Ledger:
     """The ledger after one look: ``readings`` in any order, repeated or not, counted for ``step``.
 
     ``begun`` is when that step was begun, None where that is not known. Call it at each look, without readings too: only so can a verdict tell that a source fell silent. ``alive`` are the uids of the pods that
     exist now; None means unknown. It is not asked about gateway instances. ``limits`` are the guardrails' limits as shares: with them the evidence
-    against each goes on from look to look, without them a verdict has to gather it anew. ``risk`` is how often one test may wrongly find a candidate to be bad. Never raises for what a reading holds.
+    against each goes on from look to look, without them a verdict has to gather it anew. ``measures`` are what the
+    guardrails count; what was counted under the name of one as something else is dropped. ``risk`` is how often one test may wrongly find a candidate to be bad. Never raises for what a reading holds.
     """
-    look = _Look(ledger, step, max(now, ledger.now))
+    now = max(now, ledger.now)
+    ledger = redefined(ledger, measures or {}, now)
+    look = _Look(ledger, step, now)
     scrapes: dict[tuple[InstanceKey, datetime, str], Reading] = {}
-    for r in filter(look.admits, readings):
+    for r in (as_asked(ledger, r) for r in readings if look.admits(r)):
         scrape = ((r.source, r.revision, r.instance), r.at, r.started)
         # One scrape may come in parts, one per metric; of two equal parts the first is as good as the second.
         seen = scrapes.get(scrape, r)
@@ -206,12 +212,17 @@ class _Look:
         """Add the differences to ``old``. A counter seen for the first time counts only if its process began in this rollout."""
         for name, counter in counters.items():
             series = (reading.source, reading.revision, name)
-            base = old.get(name, ZERO if from_zero else counter)
+            base = old.get(name, ZERO if from_zero and self.from_its_begin(name, reading) else counter)
             more = Counter(counter.total - base.total, counter.bad - base.bad)
             self.totals[series] = {self.step: ZERO, **self.totals.get(series, {})}  # measured, if only as a baseline
             self.read_at[series] = max(reading.at, self.read_at.get(series, reading.at))
             if more.total:
                 self.counted[series] = add(self.counted.get(series, ZERO), more)
+
+    def from_its_begin(self, name: str, reading: Reading) -> bool:
+        """Whether the name has counted the same since the process began: what was answered before an edit is no news of this moment."""
+        measure = self.ledger.measures.get(name)
+        return measure is None or measure.since is None or _after(reading.started, measure.since) is not False
 
     def valid(self, reading: Reading) -> dict[str, Counter]:
         """The counters that are counts: whole, finite, not negative, no more bad than there were events."""

@@ -36,6 +36,18 @@ ZERO = Counter(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """What is counted under a guardrail's name: a value of ``api.traffic.Metric``, and from how many seconds on an answer is bad (None for ErrorRate).
+
+    ``since`` is when the name came to stand for it in mid-rollout; None where it did from the begin.
+    """
+
+    metric: str
+    slower_than: float | None = None
+    since: datetime | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Flight:
     """What one process tells about the requests of a latency guardrail that it has not finished: both numbers since it began.
 
@@ -57,7 +69,8 @@ class Reading:
     text (seconds since 1970, or RFC 3339): a change is a restart that counts from zero. ``counters`` maps a guardrail's name to
     its counter, and "" to all requests (with 0 bad). A counter that could not be read is left out, never 0. ``flights`` are what is
     known of requests in flight, by guardrail; a source that does not tell leaves them out. ``by`` is when the values were read at the
-    latest, where that is later than ``at``.
+    latest, where that is later than ``at``. ``measures`` is what was asked to be counted under each name; a name that is left out is taken
+    for what the ledger counts.
     """
 
     at: datetime
@@ -68,6 +81,7 @@ class Reading:
     counters: Mapping[str, Counter]
     flights: Mapping[str, Flight] = field(default_factory=dict)
     by: datetime | None = None
+    measures: Mapping[str, Measure] = field(default_factory=dict)
 
 
 Series = tuple[str, str, str]
@@ -165,7 +179,8 @@ class Ledger:
     measured. ``read_at`` is its newest valid reading. ``resets`` counts the falls of all instances, ``refused`` the
     readings and counters that were not counted, by reason. A process that started after ``from_zero_after`` is counted from zero.
     ``gathered`` is what the interval in progress has counted since ``gathered_since``; ``spreads`` and, by source and guardrail of the candidate,
-    ``bets`` are about the intervals before it (``solera.plan.intervals``). ``flown`` is not written down: it is known again in the time that
+    ``bets`` are about the intervals before it (``solera.plan.intervals``). ``measures`` is what all of this counts, by guardrail; empty where
+    nobody said. ``flown`` is not written down: it is known again in the time that
     a request may take.
     """
 
@@ -190,6 +205,7 @@ class Ledger:
     unobserved_total: int = 0
     resets: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
+    measures: Mapping[str, Measure] = field(default_factory=dict)
     flown: Mapping[InstanceKey, Mapping[str, Flown]] = field(default_factory=dict, compare=False)
 
     def sources(self, revision: str, guardrail: str = ALL_REQUESTS) -> tuple[str, ...]:

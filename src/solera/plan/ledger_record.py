@@ -1,6 +1,6 @@
 """The ledger as data of a RolloutRecord, and back: exact, bounded in size, readable for a person.
 
-Counters are written as [total, bad], pairs as [candidate, its failures, stable, its failures]; times as RFC 3339 in UTC; the two revisions as
+Counters are written as [total, bad], measures as [metric, slower than (seconds), since], pairs as [candidate, its failures, stable, its failures]; times as RFC 3339 in UTC; the two revisions as
 "stable" and "candidate". The ring is a table: ``columns`` name its series, a row is [start, end, step, total, bad, total, bad ...]. In ``intervals``,
 a row of ``spreads`` ends with the numbers of a ``Spread``, a row of ``bets`` with those of ``Bets``. ``flown`` is left out.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from solera.errors import SoleraError
 from solera.plan.intervals import regather
-from solera.plan.ledger import ZERO, Counter, Instance, Ledger, Pairing, Series, Slice, Unobserved
+from solera.plan.ledger import ZERO, Counter, Instance, Ledger, Measure, Pairing, Series, Slice, Unobserved
 from solera.stats.dispersion import Spread
 from solera.stats.failure_share import Interval, RatioProfile
 from solera.stats.interval_bets import ODDS_RATIOS, Bets
@@ -47,6 +47,10 @@ def to_record(ledger: Ledger) -> dict[str, Any]:
         "stepSince": None if ledger.step_since is None else record_time(ledger.step_since),
         "resets": ledger.resets,
         "refused": dict(sorted(ledger.refused.items())),
+        "measures": {
+            name: [m.metric, m.slower_than, None if m.since is None else record_time(m.since)]
+            for name, m in sorted(ledger.measures.items())
+        },
         "unobservedTotal": ledger.unobserved_total,
         "unobserved": [[u.source, role(u.revision), u.instance, record_time(u.last_read)] for u in ledger.unobserved],
         "totals": [
@@ -171,6 +175,8 @@ def _read(record: Mapping[str, Any]) -> Ledger:
         unobserved_total=_count(record["unobservedTotal"]),
         resets=_count(record["resets"]),
         refused={str(reason): _count(times) for reason, times in record["refused"].items()},
+        # Records of 0.1.0 do not have them.
+        measures={str(name): _measure(*m) for name, m in record.get("measures", {}).items()},
     )
     intervals = record.get("intervals")
     if intervals is None:  # records of 0.1.0 do not have them
@@ -187,6 +193,12 @@ def _read(record: Mapping[str, Any]) -> Ledger:
             for source, role, name, *numbers in intervals["spreads"]
         },
         bets={(str(source), str(name)): _bets(*map(float, numbers)) for source, name, *numbers in intervals["bets"]},
+    )
+
+
+def _measure(metric: Any, slower_than: Any, since: Any) -> Measure:
+    return Measure(
+        str(metric), None if slower_than is None else float(slower_than), None if since is None else _time(since)
     )
 
 

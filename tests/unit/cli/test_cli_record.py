@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from solera.api.defaults import resolve_rollout
 from solera.api.errors import InvalidSpec
 from solera.api.llmdeployment import parse
 from solera.api.recording import read_settings, spelled_out
+from solera.api.scalars import format_time
 from solera.api.traffic import Rollout
 from solera.plan.evidence import from_record, to_record
 from solera.plan.ledger import Counter
@@ -94,6 +96,18 @@ def test_pauses_approvals_and_a_promotion_are_kept_with_their_times() -> None:
     got = recorded(parse(less), less["status"], ledger)
     assert got["decided"]["approvals"] == [{"step": 3}]
     assert got["rollout"]["result"] == "Ended"
+
+
+def test_a_guardrail_that_was_edited_in_mid_rollout_says_from_when_it_counts() -> None:
+    past = going_on()
+    ledger = from_record(past.data["ledger"])
+    assert ledger.measures
+    assert [note for note in past.recording()["notes"] if "edited" in note] == []
+    name, measure = next(iter(ledger.measures.items()))
+    edited = replace(ledger, measures={**ledger.measures, name: replace(measure, since=ledger.began)})
+    notes = recorded(parse(past.obj), past.obj["status"], edited)["notes"]
+    since = format_time(ledger.began)
+    assert f"guardrail {name} was edited or added in mid-rollout: its counts begin at {since}" in notes
 
 
 def test_events_of_other_rollouts_are_left_out() -> None:

@@ -14,6 +14,7 @@ from solera.observe.pending import Pending
 from solera.observe.probe import ProbeResult, ProbeTarget
 from solera.observe.wanted import Request
 from solera.plan.evidence import Counter, Flight, Reading
+from solera.plan.ledger import Measure
 from unit.observe import texts
 
 START = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -128,6 +129,21 @@ async def test_readings_wait_until_they_are_taken_once(world):
     assert world.collector.pending(KEY) == ()
     assert world.collector.pending(("ml", "unknown")) == ()
     assert world.direct.asked[0][2] == ("errors", "ttft")
+
+
+async def test_a_reading_says_what_its_counters_were_asked_to_count(world):
+    world.direct.waits["uid-1"] = asyncio.Event()
+    world.collector.want(KEY, request("uid-1", guardrails=(ERRORS, GuardrailQuery("ttft", "TimeToFirstToken", 2.5))))
+    world.collector.tick(world.now)
+    await asyncio.sleep(0)
+    world.collector.want(KEY, request("uid-1", guardrails=(GuardrailQuery("ttft", "RequestLatency", 10.0),)))
+    world.direct.waits["uid-1"].set()
+    await world.collector.settle()
+    world.now += SECOND
+    await world.tick()
+    first, second = world.collector.pending(KEY)
+    assert first.measures == {"errors": Measure("ErrorRate"), "ttft": Measure("TimeToFirstToken", 2.5)}
+    assert second.measures == {"ttft": Measure("RequestLatency", 10.0)}
 
 
 async def test_news_is_told_only_when_something_was_counted(world):
