@@ -133,7 +133,10 @@ class SimCollector:
     def _read(self, broken: str | None) -> Any:
         at, life = self.operator.clock(), self.life
         guardrails, measures = life.guardrails(), measures_of(life.spec)
-        slower = {g["name"]: f"{g['name']}>{g.get('slowerThan')}" for g in life.spec["rollout"].get("guardrails") or ()}
+        slower = {
+            g["name"]: f"{g['name']}>{g.get('slowerThan')}"
+            for g in (life.spec.get("rollout") or {}).get("guardrails") or ()
+        }
         for name in self.measure:
             if "engine" in life.sources:
                 for pod in life.cluster.of_revision(name):

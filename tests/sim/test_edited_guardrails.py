@@ -59,3 +59,22 @@ def test_a_guardrail_that_is_loosened_time_and_again_is_still_counted() -> None:
         life.edit_rollout(guardrails=late(slower_than, "30%"))
         life.run(15)
     life.until(settled("v2"), 900)
+
+
+def test_an_edit_after_the_longest_time_of_a_step_that_waits_for_approval_ends_nothing() -> None:
+    steps = [
+        {"weight": 50, "minDuration": "10s", "maxDuration": "2m", "pause": {"until": "Approved"}},
+        {"weight": 100, "minDuration": "10s"},
+    ]
+    quick = Behaviour(2.0, bad={"late>10s": 0.0, "late>2s": 0.01})
+    life = Life(
+        manifest(steps=steps, guardrails=late("10s"), onInconclusive="RollBack"), {"v1": Behaviour(2.0), "v2": quick}
+    )
+    life.until(settled("v1"), 60)
+    life.edit(serve="v2")
+    life.until(lambda one: (one.status.get("rollout") or {}).get("reason") == "WaitingForApproval", 120)
+    life.run(300)
+    life.edit_rollout(guardrails=late("2s"))
+    life.run(30)
+    life.ask("promote")
+    life.until(settled("v2"), 300)

@@ -67,6 +67,8 @@ def ledger_at(ledger: Ledger, now: datetime) -> Ledger:
         },
         gathered_since=None if ledger.gathered_since is None else ledger.gathered_since + by,
         ring=tuple(replace(part, start=part.start + by, end=part.end + by) for part in ledger.ring),
+        measures=ledger.measures
+        and {name: m if m.since is None else replace(m, since=m.since + by) for name, m in ledger.measures.items()},
         unobserved=tuple(replace(one, last_read=one.last_read + by) for one in ledger.unobserved),
         flown={},
     )

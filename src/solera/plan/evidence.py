@@ -97,7 +97,7 @@ def absorb(
     guardrails count; what was counted under the name of one as something else is dropped. ``risk`` is how often one test may wrongly find a candidate to be bad. Never raises for what a reading holds.
     """
     now = max(now, ledger.now)
-    ledger = redefined(ledger, measures or {}, now)
+    ledger = ledger if measures is None else redefined(ledger, measures, now)
     look = _Look(ledger, step, now)
     scrapes: dict[tuple[InstanceKey, datetime, str], Reading] = {}
     for r in (as_asked(ledger, r) for r in readings if look.admits(r)):
@@ -221,8 +221,8 @@ class _Look:
 
     def from_its_begin(self, name: str, reading: Reading) -> bool:
         """Whether the name has counted the same since the process began: what was answered before an edit is no news of this moment."""
-        measure = self.ledger.measures.get(name)
-        return measure is None or measure.since is None or _after(reading.started, measure.since) is not False
+        since = self.ledger.anew.get(name)
+        return since is None or _after(reading.started, since) is not False
 
     def valid(self, reading: Reading) -> dict[str, Counter]:
         """The counters that are counts: whole, finite, not negative, no more bad than there were events."""

@@ -106,9 +106,11 @@ def step_gate(
     evidence: StepEvidence,
     judgement: Judgement | None,
     ramp: Ramp | None = None,
+    counted_since: datetime | None = None,
 ) -> Gate:
     """The gate of step ``index``, in force since ``since``. ``judgement`` is None when the rollout has no guardrails, ``ramp`` unless it is adaptive.
 
+    ``counted_since`` is when the newest guardrail began to count, if that was in mid-rollout: from then on its evidence has the whole ``maxDuration``.
     Every condition is checked in the order in which a person would ask: broken, time, requests, share, approval, proof.
     """
     step = steps[index]
@@ -120,17 +122,18 @@ def step_gate(
         # Not knowing better is a reason to wait; only bad answers are one to end a rollout.
         bad = any(c.counter.bad for c in ramp.counted)
         return Gate(False, BUDGET_SPENT, f"{name} holds: {_spent_words(ramp)}", hold=True, inconclusive=bad)
+    begun = since if counted_since is None else max(since, counted_since)
     if judgement is not None and judgement.hold and not silent:
-        return _late(step, since, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True))
+        return _late(step, begun, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True))
     if now < ready_at:
         return Gate(False, "MinDuration", f"{name} lasts until {format_time(ready_at)} at least", ready_at)
     if evidence.candidate_requests < step.min_requests:
         waits = f"{name} waits for requests: {evidence.candidate_requests} of {step.min_requests}"
-        return _late(step, since, now, Gate(False, "TooFewRequests", waits))
+        return _late(step, begun, now, Gate(False, "TooFewRequests", waits))
     if step.min_requests and step.weight < 100 and not split_matches(evidence, step.weight):
         seen = format_percent(evidence.share or 0.0, 1)
         waits = f"{name} waits: the candidate gets {seen} of {evidence.all_requests} requests, the route says {step.weight}%"
-        return _late(step, since, now, Gate(False, "SplitMismatch", waits, hold=True))
+        return _late(step, begun, now, Gate(False, "SplitMismatch", waits, hold=True))
     if step.needs_approval and not approved:
         return Gate(False, "WaitingForApproval", f"{name} waits for approval", hold=True)
     proven = judgement is None or judgement.passed
@@ -141,10 +144,10 @@ def step_gate(
     before_all = len(steps) == 1 or (index + 1 < len(steps) and steps[index + 1].weight == 100)
     if judgement is not None and not judgement.passed and before_all and (ramp is None or to is None):
         waits = f"{name} waits for proof before 100%: {judgement.reason}"
-        return _late(step, since, now, Gate(False, "WaitingForProof", waits))
+        return _late(step, begun, now, Gate(False, "WaitingForProof", waits))
     if ramp is not None and to is None and index + 1 < len(steps):
         waits = f"{name} waits for evidence: {_more_words(ramp, steps[index + 1].weight)}"
-        return _late(step, since, now, Gate(False, "WaitingForEvidence", waits))
+        return _late(step, begun, now, Gate(False, "WaitingForEvidence", waits))
     return Gate(True, "StepComplete", f"{name} is complete", to=to)
 
 

@@ -179,7 +179,7 @@ class Ledger:
     measured. ``read_at`` is its newest valid reading. ``resets`` counts the falls of all instances, ``refused`` the
     readings and counters that were not counted, by reason. A process that started after ``from_zero_after`` is counted from zero.
     ``gathered`` is what the interval in progress has counted since ``gathered_since``; ``spreads`` and, by source and guardrail of the candidate,
-    ``bets`` are about the intervals before it (``solera.plan.intervals``). ``measures`` is what all of this counts, by guardrail; empty where
+    ``bets`` are about the intervals before it (``solera.plan.intervals``). ``measures`` is what all of this counts, by guardrail; None where
     nobody said. ``flown`` is not written down: it is known again in the time that
     a request may take.
     """
@@ -205,8 +205,13 @@ class Ledger:
     unobserved_total: int = 0
     resets: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
-    measures: Mapping[str, Measure] = field(default_factory=dict)
+    measures: Mapping[str, Measure] | None = None
     flown: Mapping[InstanceKey, Mapping[str, Flown]] = field(default_factory=dict, compare=False)
+
+    @property
+    def anew(self) -> Mapping[str, datetime]:
+        """The guardrails that were edited or added in mid-rollout, and since when they count."""
+        return {name: m.since for name, m in (self.measures or {}).items() if m.since is not None}
 
     def sources(self, revision: str, guardrail: str = ALL_REQUESTS) -> tuple[str, ...]:
         """The sources that ever measured this guardrail for this revision."""

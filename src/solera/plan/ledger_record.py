@@ -47,7 +47,9 @@ def to_record(ledger: Ledger) -> dict[str, Any]:
         "stepSince": None if ledger.step_since is None else record_time(ledger.step_since),
         "resets": ledger.resets,
         "refused": dict(sorted(ledger.refused.items())),
-        "measures": {
+        "measures": None
+        if ledger.measures is None
+        else {
             name: [m.metric, m.slower_than, None if m.since is None else record_time(m.since)]
             for name, m in sorted(ledger.measures.items())
         },
@@ -176,7 +178,9 @@ def _read(record: Mapping[str, Any]) -> Ledger:
         resets=_count(record["resets"]),
         refused={str(reason): _count(times) for reason, times in record["refused"].items()},
         # Records of 0.1.0 do not have them.
-        measures={str(name): _measure(*m) for name, m in record.get("measures", {}).items()},
+        measures=None
+        if record.get("measures") is None
+        else {str(name): _measure(*m) for name, m in record["measures"].items()},
     )
     intervals = record.get("intervals")
     if intervals is None:  # records of 0.1.0 do not have them

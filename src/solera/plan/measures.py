@@ -32,9 +32,11 @@ def redefined(ledger: Ledger, measures: Mapping[str, Measure], now: datetime) ->
     A name that is not in ``measures`` keeps what it has: its guardrail may come back.
     """
     told = ledger.measures
-    changed = {name: m for name, m in measures.items() if told.get(name, None if told else m) != m}
+    if told is None:
+        return replace(ledger, measures=dict(measures))
+    changed = {name: m for name, m in measures.items() if told.get(name) != m}
     if not changed:
-        return ledger if told else replace(ledger, measures=dict(measures))
+        return ledger
 
     def left(by: Mapping[str, _Value]) -> dict[str, _Value]:
         return {name: value for name, value in by.items() if name not in changed}
@@ -62,7 +64,8 @@ def redefined(ledger: Ledger, measures: Mapping[str, Measure], now: datetime) ->
 
 def as_asked(ledger: Ledger, reading: Reading) -> Reading:
     """The reading without what was counted for a guardrail that has been edited since it was asked for."""
-    other = {name for name, m in reading.measures.items() if ledger.measures.get(name, m) != m}
+    told = ledger.measures or {}
+    other = {name for name, m in reading.measures.items() if told.get(name, m) != m}
     if not other:
         return reading
     counters = {name: counter for name, counter in reading.counters.items() if name not in other}

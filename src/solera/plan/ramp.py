@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -72,7 +72,7 @@ def ladder(declared: Sequence[ResolvedStep]) -> tuple[ResolvedStep, ...]:
 class Counted:
     """One guardrail in one source: ``spent`` is its harm at most, ``until_known`` the seconds from a request to what follows from its answer.
 
-    ``size`` is how many bad answers that come together count for one.
+    ``size`` is how many bad answers that come together count for one. ``anew``: it began to count in mid-rollout.
     """
 
     spec: GuardrailSpec
@@ -81,6 +81,7 @@ class Counted:
     size: float
     spent: float
     until_known: float
+    anew: bool = False
 
     def fits(self, rate: float, weight: int, budget: int, log_level: float) -> bool:
         """Whether the budget holds for what was counted and what comes until it is known."""
@@ -167,16 +168,19 @@ def _ramp(
 
     at_least, at_most = rate
 
-    def fits(percent: int, rate: float) -> bool:
-        return all(c.fits(rate, percent, budget, log_level) for c in counted)
+    def fits(percent: int, rate: float, of: Sequence[Counted] = counted) -> bool:
+        return all(c.fits(rate, percent, budget, log_level) for c in of)
 
+    # A weight that was allowed before the edit is not withdrawn for want of requests after it.
+    long_enough = [c for c in counted if not c.anew or c.counter.total >= to_come(at_least, weight, c.until_known)]
+    half_spent = any(c.spent > _SPENT * budget for c in long_enough)
     at_one = max((to_come(BURST * at_most, 1, c.until_known) * (1 - c.limit) for c in counted), default=0.0)
     return Ramp(
         budget,
         counted,
         at_most,
         weight=_largest(lambda percent: fits(percent, BURST * at_most)),
-        spent_out=most > budget or (most > _SPENT * budget and not fits(weight, at_least)),
+        spent_out=most > budget or (half_spent and not fits(weight, at_least, long_enough)),
         least=math.ceil(at_one),
     )
 
@@ -242,7 +246,8 @@ def _counted(spec: GuardrailSpec, ledger: Ledger | None, log_level: float) -> It
         late = (ledger.now - ends[-1]).total_seconds() if ends else 0.0
         every = max(gaps[len(gaps) // 2] if gaps else 0.0, late)
         counter = ledger.total(source, ledger.candidate, spec.name)
-        yield _counts(spec, counter, spread_of(ledger, source, ledger.candidate, spec.name), every, log_level)
+        counts = _counts(spec, counter, spread_of(ledger, source, ledger.candidate, spec.name), every, log_level)
+        yield replace(counts, anew=spec.name in ledger.anew)
 
 
 def _counts(spec: GuardrailSpec, counter: Counter, spread: Spread, every: float, log_level: float) -> Counted:

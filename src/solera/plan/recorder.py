@@ -146,9 +146,8 @@ def _notes(ledger: Ledger, *, running: bool) -> Iterator[str]:
     if gone := lost(ledger):
         requests = sum(max(c.total for c in counts.values()) for counts in gone.values())
         yield f"early intervals are gone: {requests:,} requests are known by step, but not when they came"
-    for name, measure in sorted(ledger.measures.items()):
-        if measure.since is not None:
-            yield f"guardrail {name} was edited or added in mid-rollout: its counts begin at {format_time(measure.since)}"
+    for name, since in sorted(ledger.anew.items()):
+        yield f"guardrail {name} was edited or added in mid-rollout: its counts begin at {format_time(since)}"
     if ledger.unobserved_total:
         yield f"{ledger.unobserved_total:,} pods went away before the last of their requests were counted"
 

@@ -42,7 +42,7 @@ def silence(ledger: Ledger, guardrails: Collection[str], weight: int, since: dat
     follows from what stable got meanwhile, at weight 100 from the traffic before.
     """
     series = [(source, name) for name in (ALL_REQUESTS, *guardrails) for source in ledger.sources(ledger.stable, name)]
-    anew = {name: measure.since for name, measure in ledger.measures.items() if measure.since is not None}
+    anew = ledger.anew
     found = [_of_series(ledger, source, name, weight, max(since, anew.get(name, since))) for source, name in series]
     return max((one for one in found if one is not None), key=lambda one: one.lasted, default=None)
 

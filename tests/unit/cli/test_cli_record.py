@@ -102,6 +102,7 @@ def test_a_guardrail_that_was_edited_in_mid_rollout_says_from_when_it_counts() -
     past = going_on()
     ledger = from_record(past.data["ledger"])
     assert ledger.measures
+    assert not ledger.anew
     assert [note for note in past.recording()["notes"] if "edited" in note] == []
     name, measure = next(iter(ledger.measures.items()))
     edited = replace(ledger, measures={**ledger.measures, name: replace(measure, since=ledger.began)})

@@ -30,8 +30,11 @@ def gate(
     here: int = 100,
     whole: int = 1000,
     said: Judgement | None = PASSED,
+    edited: float | None = None,
 ) -> Gate:
-    return step_gate(STEPS, index, SINCE, SINCE + timedelta(seconds=seconds), approved, StepEvidence(here, whole), said)
+    now = SINCE + timedelta(seconds=seconds)
+    counted_since = None if edited is None else SINCE + timedelta(seconds=edited)
+    return step_gate(STEPS, index, SINCE, now, approved, StepEvidence(here, whole), said, counted_since=counted_since)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,18 @@ def gate(
 def test_what_keeps_a_step_closed(got: Gate, reason: str) -> None:
     assert not got.open
     assert got.reason == reason
+
+
+def test_a_guardrail_that_was_edited_has_the_whole_time_for_its_evidence() -> None:
+    for said, reason in ((HELD, "GuardrailHolds"), (OPEN, "WaitingForProof")):
+        assert gate(1, 7000, here=500, approved=True, said=said).reason == "Inconclusive"
+        assert gate(1, 7000, here=500, approved=True, said=said, edited=6999).reason == reason
+        assert gate(1, 7000, here=500, approved=True, said=said, edited=6999).at == SINCE + timedelta(
+            seconds=6999 + 600
+        )
+        assert gate(1, 7600, here=500, approved=True, said=said, edited=6999).reason == "Inconclusive"
+        assert gate(1, 599, here=500, approved=True, said=said, edited=-50).at == SINCE + timedelta(seconds=600)
+    assert gate(0, 60, edited=59).open  # no other condition begins anew
 
 
 def test_a_step_opens_at_its_last_second_and_not_before() -> None:

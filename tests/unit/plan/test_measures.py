@@ -147,7 +147,7 @@ def test_another_metric_under_the_same_name_counts_anew(arms: Arms) -> None:
     first = Measure("TimeToFirstToken", 10.0)
     arms.ledger = absorb(arms.ledger, [], step=0, now=at(arms.seconds), measures={"late": first})
     assert arms.ledger.sources(CANDIDATE, "late") == ()
-    assert arms.ledger.measures["late"].since == at(arms.seconds)
+    assert arms.ledger.anew == {"late": at(arms.seconds)}
 
 
 def test_a_guardrail_that_is_taken_out_and_comes_back_goes_on(arms: Arms) -> None:
@@ -155,24 +155,28 @@ def test_a_guardrail_that_is_taken_out_and_comes_back_goes_on(arms: Arms) -> Non
     arms.serve(10, 5, 1)
     arms.look(SLOWER)
     assert arms.late() == (210, 1)
-    assert arms.ledger.measures["late"].since is None
+    assert not arms.ledger.anew
 
 
-def test_a_guardrail_that_is_added_begins_in_both_arms_at_once() -> None:
+@pytest.mark.parametrize("before", [{}, {"errors": Measure("ErrorRate")}])
+def test_a_guardrail_that_is_added_begins_in_both_arms_at_once(before: dict[str, Measure]) -> None:
     arms = Arms()
     arms.serve(50, 25, 0)
-    arms.ledger = absorb(arms.ledger, [], step=0, now=at(0), measures={"errors": Measure("ErrorRate")})
+    readings = [replace(r, counters={"": r.counters[""]}, measures=before) for r in arms.read(SLOW)]
+    arms.ledger = absorb(arms.ledger, readings, step=0, now=at(0), measures=before)
+    arms.ledger = from_record(to_record(arms.ledger))
     arms.look(SLOW)
     arms.serve(10, 1, 0)
     arms.look(SLOW)
     assert arms.late() == arms.late(STABLE) == (10, 1)
+    assert list(arms.ledger.anew) == ["late"]
 
 
 def test_it_is_known_after_a_restart_what_was_counted(arms: Arms) -> None:
     arms.look(SLOW)
     restored = from_record(json.loads(json.dumps(to_record(arms.ledger))))
     assert restored == arms.ledger
-    assert restored.measures["late"].since == at(arms.seconds)
+    assert restored.anew == {"late": at(arms.seconds)}
     arms.ledger = restored
     arms.serve(10, 1, 0)
     arms.look(SLOW)

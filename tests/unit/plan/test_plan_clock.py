@@ -10,7 +10,7 @@ import pytest
 
 from solera.plan.clock import AHEAD, ahead, ledger_at, memory_at, progress_at
 from solera.plan.evidence import Counter, Reading, absorb, from_record, new_ledger, to_record
-from solera.plan.ledger import Instance, Ledger, Pairing, Slice, Unobserved
+from solera.plan.ledger import Instance, Ledger, Measure, Pairing, Slice, Unobserved
 from solera.plan.memory import Draining, Memory, Previous, Progress, RevisionRef, Rollout
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -109,10 +109,12 @@ def test_no_time_of_a_ledger_is_forgotten() -> None:
     for second in (1, 2, 3):
         at = NOW + timedelta(seconds=second)
         both = [read(at, second * 20), replace(read(at, 0, "q"), revision="old")]
-        ledger = absorb(ledger, both, step=0, now=at, alive={"p"})
+        measures = {"errors": Measure("ErrorRate"), **({"late": Measure("RequestLatency", 2.0)} if second > 1 else {})}
+        ledger = absorb(ledger, both, step=0, now=at, alive={"p"}, measures=measures)
+    assert ledger.anew
     assert ledger.unobserved
     assert ledger.ring
-    parts = (Ledger, Instance, Slice, Unobserved, Pairing)
+    parts = (Ledger, Measure, Instance, Slice, Unobserved, Pairing)
     declared = {part.name for of in parts for part in fields(of) if "datetime" in str(part.type)}
     assert {path.rsplit(".", 1)[-1].partition("[")[0] for path, _ in moments(ledger)} == declared, (
         "all of them are set here"

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from solera.api.defaults import ResolvedStep
 from solera.plan.evidence import Ledger, absorb
-from solera.plan.ledger import ALL_REQUESTS, Counter, Slice
+from solera.plan.ledger import ALL_REQUESTS, Counter, Measure, Slice
 from solera.plan.ramp import Ramp, climb, ladder, onward, request_rate, to_come
 from solera.plan.rungs import RUNGS
 from solera.plan.verdict import GuardrailSpec
@@ -191,6 +192,19 @@ def test_without_a_rate_nothing_is_allowed_and_what_was_counted_is_still_known()
     silent = counted(300, 90)
     spent = climbed(absorb(silent, [], step=0, now=at(900)), 50, 5)
     assert (spent.rate, spent.spent_out) == (None, True)
+
+
+def test_an_edited_guardrail_does_not_end_a_weight_before_it_has_seen_as_much_as_is_on_its_way() -> None:
+    def at_half(total: int, bad: int, since: float | None) -> bool:
+        late = replace(SLOW, limit=0.01, slower_than=10.0)
+        measures = {"slow": Measure("TimeToFirstToken", 10.0, None if since is None else at(since))}
+        evidence = replace(counted(total, bad, rate=2.0, names=("slow",)), measures=measures)
+        return climbed(evidence, 12, 50, late, replace(late, name="other")).spent_out
+
+    assert at_half(30, 1, None)
+    assert not at_half(30, 1, 290)
+    assert at_half(100, 2, 200)
+    assert at_half(30, 8, 290)  # more than all of the budget is gone, whatever comes
 
 
 def test_spent_out_is_what_can_not_even_stay() -> None:
