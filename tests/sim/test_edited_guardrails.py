@@ -61,20 +61,46 @@ def test_a_guardrail_that_is_loosened_time_and_again_is_still_counted() -> None:
     life.until(settled("v2"), 900)
 
 
-def test_an_edit_after_the_longest_time_of_a_step_that_waits_for_approval_ends_nothing() -> None:
-    steps = [
-        {"weight": 50, "minDuration": "10s", "maxDuration": "2m", "pause": {"until": "Approved"}},
-        {"weight": 100, "minDuration": "10s"},
-    ]
-    quick = Behaviour(2.0, bad={"late>10s": 0.0, "late>2s": 0.01})
-    life = Life(
-        manifest(steps=steps, guardrails=late("10s"), onInconclusive="RollBack"), {"v1": Behaviour(2.0), "v2": quick}
-    )
+QUICK = Behaviour(2.0, bad={"late>10s": 0.0, "late>2s": 0.01})
+WAITS = [
+    {"weight": 50, "minDuration": "10s", "maxDuration": "2m", "pause": {"until": "Approved"}},
+    {"weight": 100, "minDuration": "10s"},
+]
+
+
+def waiting(v2: Behaviour = QUICK) -> Life:
+    spec = manifest(steps=WAITS, guardrails=late("10s"), onInconclusive="RollBack")
+    life = Life(spec, {"v1": Behaviour(2.0), "v2": v2})
     life.until(settled("v1"), 60)
     life.edit(serve="v2")
     life.until(lambda one: (one.status.get("rollout") or {}).get("reason") == "WaitingForApproval", 120)
     life.run(300)
+    return life
+
+
+def test_an_edit_after_the_longest_time_of_a_step_that_waits_for_approval_ends_nothing() -> None:
+    life = waiting()
     life.edit_rollout(guardrails=late("2s"))
     life.run(30)
     life.ask("promote")
     life.until(settled("v2"), 300)
+
+
+@pytest.mark.parametrize("edited_at", [1, 100, 150])
+def test_an_edit_before_or_in_a_pause_has_its_time_after_it(edited_at: int) -> None:
+    life = waiting(Behaviour(2.0, bad={"late>10s": 0.0, "late>2s": 0.1}))  # neither proven nor refuted soon
+    if edited_at == 1:
+        life.edit_rollout(guardrails=late("2s"))
+        life.run(1)
+    life.ask("pause")
+    for seconds in (100, 150, 50):
+        life.run(seconds)
+        if edited_at == seconds:
+            life.edit_rollout(guardrails=late("2s"))
+    life.ask("resume")
+    life.run(30)
+    life.ask("promote")
+    life.run(60)
+    assert life.status["rollout"]["reason"] == "WaitingForProof"
+    life.run(60)
+    assert life.status["rejected"]

@@ -171,16 +171,20 @@ def _ramp(
     def fits(percent: int, rate: float, of: Sequence[Counted] = counted) -> bool:
         return all(c.fits(rate, percent, budget, log_level) for c in of)
 
-    # A weight that was allowed before the edit is not withdrawn for want of requests after it.
-    long_enough = [c for c in counted if not c.anew or c.counter.total >= to_come(at_least, weight, c.until_known)]
-    half_spent = any(c.spent > _SPENT * budget for c in long_enough)
+    def speaks(c: Counted) -> bool:
+        """What was edited knows less than the weight in force was allowed by: alone it takes it back only for a share above the limit."""
+        enough = c.counter.total >= to_come(at_least, weight, c.until_known)
+        return not c.anew or (enough and c.counter.bad > c.limit * c.counter.total)
+
+    speaking = [c for c in counted if speaks(c)]
+    half_spent = any(c.spent > _SPENT * budget for c in speaking)
     at_one = max((to_come(BURST * at_most, 1, c.until_known) * (1 - c.limit) for c in counted), default=0.0)
     return Ramp(
         budget,
         counted,
         at_most,
         weight=_largest(lambda percent: fits(percent, BURST * at_most)),
-        spent_out=most > budget or (half_spent and not fits(weight, at_least, long_enough)),
+        spent_out=most > budget or (half_spent and not fits(weight, at_least, speaking)),
         least=math.ceil(at_one),
     )
 

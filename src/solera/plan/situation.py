@@ -24,7 +24,7 @@ from solera.plan.gates import (
 from solera.plan.intent import Intent, VersionIntent
 from solera.plan.judging import judgement_of, ramp_of
 from solera.plan.lifecycle import effective_version, may_start, refuses
-from solera.plan.memory import Memory, Previous, Progress, RevisionRef, Rollout
+from solera.plan.memory import Memory, Previous, Progress, RevisionRef
 from solera.plan.ramp import Ramp
 from solera.plan.silence import Silence, silence
 from solera.plan.traffic import live_weights, route_accepted, routed_progress
@@ -188,17 +188,19 @@ class Situation:
             self.step_evidence,
             self.judgement,
             self.ramp,
-            self._counted_since(rollout),
+            self.counted_since,
         )
         if not gate.open or self.fully_serving(self.memory.candidate):
             return gate
         held = self._held_for(WAITING_FOR_PODS)
         return pods_gate(gate, self.steps, index, held, self.now, self.pods_ready(self.memory.candidate))
 
-    def _counted_since(self, rollout: Rollout) -> datetime | None:
+    @property
+    def counted_since(self) -> datetime | None:
+        """Since when the guardrail that was edited or added last in this rollout counts; None where none was."""
         ledger = self.observation.ledger
         anew = {} if ledger is None else ledger.anew
-        return max((rollout.clock(anew[g.name]) for g in self.intent.guardrails if g.name in anew), default=None)
+        return max((anew[g.name] for g in self.intent.guardrails if g.name in anew), default=None)
 
     def _held_for(self, reason: str) -> datetime:
         """Since when the rollout is held for this reason; now, if it was not."""

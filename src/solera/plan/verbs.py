@@ -92,6 +92,8 @@ def _resume(asked: Asked, candidate: RevisionRef, rollout: Rollout) -> Decision:
     if rollout.paused_at is None:
         return asked.refuse(f"the rollout of {candidate.version} is not paused")
     counted = rollout.clock(rollout.started_at if s.progress is None else s.in_force_since(s.progress))
+    # What was edited meanwhile has had no time for its evidence yet.
+    counted = max(counted, s.counted_since or counted)
     lasted = s.now - max(rollout.paused_at, counted)
     going_on = replace(rollout, paused_at=None, paused_by=None, timed_from=_up(counted + lasted))
     paused_for = timedelta(seconds=int((s.now - rollout.paused_at).total_seconds()))

@@ -204,6 +204,8 @@ def test_an_edited_guardrail_does_not_end_a_weight_before_it_has_seen_as_much_as
     assert at_half(30, 1, None)
     assert not at_half(30, 1, 290)
     assert at_half(100, 2, 200)
+    assert at_half(300, 3, None)
+    assert not at_half(300, 3, 200)  # no more than the limit allows
     assert at_half(30, 8, 290)  # more than all of the budget is gone, whatever comes
 
 
