@@ -1,7 +1,8 @@
 """Evidence from a Prometheus: the same raw counters of the same engines, read where somebody else has scraped them already.
 
 One instant query for each metric and round, for the whole cluster, shared by all LLMDeployments that ask with the same ``now``. No
-``rate()``: it reads samples again and extrapolates. Series are matched to pods by their namespace and pod labels.
+``rate()``: it reads samples again and extrapolates. Series are matched to pods by their namespace and pod labels; where a pod is scraped more than once (by
+two jobs, by replicas that nobody deduplicates), all that is read of it comes from the fullest scrape, of equal ones the newest, since each of them counts the same requests.
 
 All queries of a round are evaluated at one moment of the Prometheus's own clock. Otherwise a scrape that comes between two of them gives counters of one
 process and the start of another. The moment lies SETTLED seconds back: a scrape is dated when it begins, and its samples are there when it is over.
@@ -34,6 +35,12 @@ SETTLED = 1.0
 SERVER_TIME = "vector(time())"
 
 _EXPORTED = "exported_"
+_SCRAPED_BY = ("job", "instance", "prometheus", "prometheus_replica", "replica", "receive", "receive_replica")
+"""Labels of the target and of who scraped it (also with the Prometheus Operator, Thanos and Mimir); no engine has one of its own."""
+
+Pod = tuple[str, str]
+Scraped = tuple[str, ...]
+_Found = dict[Pod, dict[Scraped, Families | Unreadable]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,29 +135,44 @@ class PrometheusSource:
 
     async def _collect(
         self, shown: Sequence[str], guardrails: Sequence[GuardrailQuery], now: datetime
-    ) -> tuple[dict[tuple[str, str], Families | Unreadable], dict[tuple[str, str], datetime]]:
-        by_pod: dict[tuple[str, str], Families | Unreadable] = {}
-        sampled: dict[tuple[str, str], datetime] = {}
+    ) -> tuple[dict[Pod, Families | Unreadable], dict[Pod, datetime]]:
+        found: _Found = {}
+        sampled: dict[Pod, dict[Scraped, datetime]] = {}
         pods = f'{self._labels.namespace}!="",{self._labels.pod}!=""'
         moment = _moment(await self._query(SERVER_TIME, None))
-        plain = [name for engine in shown for name in COUNTERS[engine]] + [START_TIME] * bool(shown)
-        for name in plain:
-            self._sort(by_pod, name, await self._query(f"{name}{{{pods}}}", moment))
         for engine in shown:
-            for histogram, seconds in _thresholds(engine, guardrails):
-                await self._histogram(by_pod, histogram, seconds, pods, moment)
             first, spare = COUNTERS[engine]
-            requests = first if engine == "vLLM" else f"{first},{spare}"
-            for name in requests.split(","):
+            own = (first,) if engine == "vLLM" else (first, spare)
+            for name in own:
+                self._sort(found, name, await self._query(f"{name}{{{pods}}}", moment))
+            # Every web application and every process has these; an answer with all of the cluster's would be too long.
+            engines_pods = " or ".join(f"{name}{{{pods}}}" for name in own)
+            only = f"and on({self._labels.namespace}, {self._labels.pod}) ({engines_pods})"
+            for name in (*((spare,) if spare not in own else ()), START_TIME):
+                self._sort(found, name, await self._query(f"{name}{{{pods}}} {only}", moment))
+            for histogram, seconds in _thresholds(engine, guardrails):
+                await self._histogram(found, histogram, seconds, pods, moment)
+            for name in own:
                 for series in await self._query(f"timestamp({name}{{{pods}}})", moment):
-                    at = _time(name, series)
-                    pod = self._pod(series)
-                    sampled[pod] = max(at, sampled.get(pod, at))
-        return by_pod, {pod: min(at, now) for pod, at in sampled.items()}
+                    scrapes, by, at = (
+                        sampled.setdefault(self._pod(series), {}),
+                        _scraped_by(series),
+                        _time(name, series),
+                    )
+                    scrapes[by] = max(at, scrapes.get(by, at))
+        by_pod: dict[Pod, Families | Unreadable] = {}
+        times: dict[Pod, datetime] = {}
+        for pod, scrapes in sampled.items():
+            of_pod = found.get(pod, {})
+            best = max(scrapes, key=lambda by: (_shows(of_pod.get(by)), scrapes[by], by))
+            times[pod] = min(scrapes[best], now)
+            if best in of_pod:
+                by_pod[pod] = of_pod[best]
+        return by_pod, times
 
     async def _histogram(
         self,
-        by_pod: dict[tuple[str, str], Families | Unreadable],
+        by_pod: _Found,
         histogram: str,
         seconds: float,
         pods: str,
@@ -165,16 +187,17 @@ class PrometheusSource:
             found = await self._query(f"{name}{{{pods}}}", moment)
         self._sort(by_pod, name, found)
 
-    def _sort(self, by_pod: dict[tuple[str, str], Families | Unreadable], name: str, result: Series) -> None:
+    def _sort(self, by_pod: _Found, name: str, result: Series) -> None:
         for series in result:
-            families = by_pod.setdefault(self._pod(series), Families())
+            scrapes, by = by_pod.setdefault(self._pod(series), {}), _scraped_by(series)
+            families = scrapes.setdefault(by, Families())
             if isinstance(families, Families):
                 try:
                     families.add(name, _as_exported(series["metric"]), _value(name, series))
                 except Unreadable as error:
-                    by_pod[self._pod(series)] = error
+                    scrapes[by] = error
 
-    def _pod(self, series: Mapping[str, Any]) -> tuple[str, str]:
+    def _pod(self, series: Mapping[str, Any]) -> Pod:
         metric = series["metric"]
         return metric.get(self._labels.namespace, ""), metric.get(self._labels.pod, "")
 
@@ -200,6 +223,16 @@ def _thresholds(engine: str, guardrails: Iterable[GuardrailQuery]) -> Iterable[t
         histogram = HISTOGRAMS[engine].get(guardrail.metric)
         if histogram is not None and guardrail.slower_than is not None:
             yield histogram, guardrail.slower_than
+
+
+def _shows(families: Families | Unreadable | None) -> int:
+    """How much a scrape tells: one whose rules drop some names must not take turns with one that has them all."""
+    return sum(map(len, families.samples.values())) if isinstance(families, Families) else -1
+
+
+def _scraped_by(series: Mapping[str, Any]) -> Scraped:
+    """Which target a series is of, and who scraped it: one text for each label that can tell."""
+    return tuple(series["metric"].get(label, "") for label in _SCRAPED_BY)
 
 
 def _as_exported(labels: Mapping[str, str]) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -49,7 +49,7 @@ def request_of(observation: Observation, plan: Plan) -> Request:
         for g in rollout.guardrails
     )
     return Request(
-        targets=tuple(t for name in plan.measure for t in _targets(observation, name)),
+        targets=_answering([t for name in plan.measure for t in _targets(observation, name)]),
         guardrails=queries,
         source=rollout.metrics_source,
         probes=tuple(p for name in plan.probe for p in _probes(observation, name, obj, plan.probe_again)),
@@ -72,6 +72,15 @@ def _targets(observation: Observation, name: str) -> Iterator[Target]:
             answered=pod.answered,
             expected=pod.ready and not pod.terminating,
         )
+
+
+def _answering(targets: Sequence[Target]) -> tuple[Target, ...]:
+    """Of several pods with one address the newest: one whose node was lost keeps its own in its status when another pod has it."""
+    newest: dict[str, datetime] = {}
+    for target in targets:
+        if target.started is not None:
+            newest[target.ip] = max(target.started, newest.get(target.ip, target.started))
+    return tuple(t for t in targets if t.started == newest.get(t.ip))
 
 
 def _probes(observation: Observation, name: str, obj: LLMDeployment, again: timedelta | None) -> Iterator[ProbeTarget]:

@@ -41,7 +41,7 @@ class Server:
     def pod(
         self, name, namespace="ml", finished=(("stop", 90), ("error", 10)), ttft=((2.5, 80), ("+Inf", 90)), **labels
     ):
-        where = labels or {"namespace": namespace, "pod": name}
+        where = {"namespace": namespace, "pod": name} | labels
         self.put("process_start_time_seconds", 1795471818.89, **where)
         for reason, count in finished:
             self.put("vllm:request_success_total", count, finished_reason=reason, engine="0", **where)
@@ -250,6 +250,63 @@ async def test_a_label_of_the_engine_that_the_target_has_too(server, source):
         )
     (reading,) = (await source.read([target(1, "SGLang", started=NOW)], [ERRORS], NOW)).readings
     assert reading.counters == {"": Counter(42, 0), "errors": Counter(42, 2)}
+
+
+async def test_a_pod_that_is_scraped_twice_is_counted_once_as_it_was_scraped_last(server, source):
+    """By two jobs, or by replicas of a Prometheus that nobody deduplicates: the newest scrape counts, with its own start."""
+    first = {"namespace": "ml", "pod": "pod-1", "job": "engines", "instance": "10.0.0.1:8000"}
+    second = first | {"job": "pods", "prometheus_replica": "b"}
+    server.pod("pod-1", **first)
+    server.pod("pod-1", finished=(("stop", 3), ("error", 1)), ttft=((2.5, 2), ("+Inf", 3)), **second)
+    server.series["process_start_time_seconds"][1] = (second, 1795471900.5)
+    times = {"engines": 30.0, "pods": 20.0}
+
+    def prometheus(query, at=None):
+        answer = server(query, at)
+        for series in answer if query.startswith("timestamp(") else ():
+            series["value"][1] = str(NOW.timestamp() - times[series["metric"]["job"]])
+        return answer
+
+    source = PrometheusSource("prod", prometheus)
+    (reading,) = (await source.read([target(1)], GUARDRAILS, NOW)).readings
+    assert (reading.at, reading.started) == (NOW - timedelta(seconds=20), "1795471900.50")
+    assert reading.counters == {"": Counter(4, 0), "errors": Counter(4, 1), "ttft": Counter(3, 1)}
+    times["engines"] = 10.0
+    later = NOW + timedelta(seconds=5)
+    (reading,) = (await source.read([target(1)], GUARDRAILS, later)).readings
+    assert (reading.at, reading.started) == (NOW - timedelta(seconds=10), "1795471818.89")
+    assert reading.counters == {"": Counter(100, 0), "errors": Counter(100, 10), "ttft": Counter(90, 10)}
+    source.close()
+
+
+async def test_another_container_of_the_pod_counts_nothing(server, source):
+    """A sidecar has a start and requests of its own under the same names."""
+    engine = {"namespace": "ml", "pod": "pod-1", "job": "engines"}
+    sidecar = engine | {"job": "sidecars"}
+    server.put("process_start_time_seconds", 1795000000.0, **sidecar)
+    server.put("http_requests_total", 900, handler="/v1/completions", status="5xx", method="POST", **sidecar)
+    server.pod(**engine | {"name": "pod-1"})
+    (reading,) = (await source.read([target(1)], GUARDRAILS, NOW)).readings
+    assert reading.started == "1795471818.89"
+    assert reading.counters["errors"] == Counter(100, 10)
+
+
+async def test_what_every_process_has_is_asked_of_engines_alone(server, source):
+    await source.read([target(1), target(2, "SGLang")], GUARDRAILS, NOW)
+    pods = 'namespace!="",pod!=""'
+    engines = {
+        "vLLM": f"vllm:request_success_total{{{pods}}}",
+        "SGLang": f"sglang:http_responses_total{{{pods}}} or sglang:num_requests_total{{{pods}}}",
+    }
+    common = [q for q in server.queries if q.startswith(("http_requests_total", "process_start_time_seconds"))]
+    assert common == [
+        f"{name}{{{pods}}} and on(namespace, pod) ({engines[engine]})"
+        for engine, name in (
+            ("SGLang", "process_start_time_seconds"),
+            ("vLLM", "http_requests_total"),
+            ("vLLM", "process_start_time_seconds"),
+        )
+    ]
 
 
 async def test_an_outage_is_one_error_and_no_number(server, source):

@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from solera.observe.metrics import GuardrailQuery
 from solera.observe.wanted import Request, request_of
@@ -79,6 +79,18 @@ def test_what_a_plan_wants_of_the_pods_that_run():
 
 def test_the_pods_counters_are_the_source_when_none_is_named():
     assert request_of(observation(revision(V1, pod("a"))), plan((V1,))).source == "Direct"
+
+
+def test_an_address_is_that_of_the_newest_pod_that_has_it():
+    """A pod whose node was lost is still running by its status, and its requests would be counted once more."""
+    later = BEGUN + timedelta(minutes=5)
+    seen = observation(
+        revision(V1, pod("lost"), pod("other", "10.0.0.2")),
+        revision(V2, pod("new", started=later), pod("x", "10.0.0.3")),
+    )
+    wanted = request_of(seen, plan((V1, V2)))
+    assert [t.instance for t in wanted.targets] == ["other", "new", "x"]
+    assert wanted.alive.keys() == {"lost", "other", "new", "x"}
 
 
 def test_at_rest_nothing_is_wanted_and_the_pods_are_still_known():
