@@ -11,6 +11,8 @@ REQUESTED_BY_ANNOTATION = "solera.dev/requested-by"
 """`<request> <user name>`: the chart's policy lets everyone write only the own name, and only next to a request of one's own."""
 VERBS = ("promote", "abort", "pause", "resume", "retry")
 MAX_NAME = 256
+LONGEST = 256
+"""Characters of a request that are read: as many as ``status.lastHandledRequest`` holds. Those of the plugin have half."""
 
 _FORM = re.compile(
     r"(?P<verb>[a-z]+)@(?P<candidate>[0-9a-z]{1,64})/(?P<step>[0-9]{1,3})#(?P<nonce>[0-9A-Za-z_-]{1,64})"

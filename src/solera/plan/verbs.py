@@ -14,11 +14,8 @@ from solera.api.scalars import format_duration, format_time
 from solera.plan.decision import Decision, decided, reject
 from solera.plan.gates import paused_words, step_name
 from solera.plan.memory import RevisionRef, Rollout
-from solera.plan.requests import REQUEST_ANNOTATION, Request, parse_request, requested_by
+from solera.plan.requests import LONGEST, REQUEST_ANNOTATION, Request, parse_request, requested_by
 from solera.plan.situation import Situation, gather
-
-LONGEST = 256
-"""Characters of a request that are read: as many as ``status.lastHandledRequest`` holds. Those of the plugin have half."""
 
 
 def answer_request(s: Situation) -> Decision | None:

@@ -328,6 +328,7 @@ CHANGES = [
         ("spec.versions[v1].template.cache.persistentVolumeClaim.size", "InPlace"),
     ),
     ("versions.0.model.uri", "hf://Qwen/Other", ("spec.versions[v1].model.uri", "Refused")),
+    ("versions.0.model.quantization", "awq", ("spec.versions[v1].model.quantization", "Refused")),
     ("versions.0.lifecycle.retiresAt", "2027-04-01T00:00:00Z", ("spec.versions[v1].lifecycle.retiresAt", "Plan")),
     ("traffic.gateway.hostnames", ["other.example.com"], ("spec.traffic.gateway.hostnames", "Plan")),
     ("rollout.guardrails", [], ("spec.rollout.guardrails", "Plan")),
@@ -609,6 +610,12 @@ def test_plan_of_what_cannot_be_applied_tells_every_mistake(tmp_path: Path) -> N
     result = run(tmp_path, "plan", "no.yaml", files={"no.yaml": "a: ["})
     assert result.exit_code == 6
     assert result.stderr.startswith("Error: no.yaml: line 1")
+
+
+def test_a_manifest_without_a_namespace_is_compared_with_the_live_object(tmp_path: Path) -> None:
+    bare = made() | {"metadata": {"name": "chat"}}
+    result = run(tmp_path, "plan", "a.yaml", "--from", "b.yaml", files={"a.yaml": bare, "b.yaml": made()})
+    assert result.exit_code == 0, result.stderr
 
 
 def test_wrong_usage_of_plan(tmp_path: Path) -> None:

@@ -292,6 +292,40 @@ def test_a_click_that_comes_late_promotes_nothing_newer(status: dict[str, Any], 
     assert annotation(t) is None
 
 
+def test_only_the_candidate_that_was_looked_at_is_approved() -> None:
+    t = approving()
+    result = t.run("promote", "support-assistant", "--yes", "--candidate", "00000000")
+    assert result.exit_code == 4
+    assert "--candidate 00000000: the candidate is v2 (b7d3m8xz)" in result.stderr
+    assert annotation(t) is None
+    assert t.run("promote", "support-assistant", "--yes", "--candidate", "b7d3m8xz").exit_code == 0
+
+
+ABORT = "abort@b7d3m8xz/2#00000001"
+
+
+def asked_before(request: str) -> Terminal:
+    t = approving()
+    t.twin.put(llmd(waiting_for_approval(), annotations={"solera.dev/request": request}))
+    return t
+
+
+def test_a_request_that_waits_for_its_answer_is_not_replaced_by_another() -> None:
+    t = asked_before(ABORT)
+    result = t.run("promote", "support-assistant", "--yes")
+    assert result.exit_code == 1
+    assert "abort was asked of support-assistant and is not answered yet, and would be lost" in result.stderr
+    assert annotation(t) == ABORT
+
+
+@pytest.mark.parametrize("request_before", [ABORT.replace("abort", "pause"), TOKEN.replace("#1a2b3c4d", "#00000001")])
+def test_an_abort_and_the_same_request_once_more_may_replace_one(request_before: str) -> None:
+    t = asked_before(request_before)
+    verb = "promote" if request_before.startswith("promote") else "abort"
+    result = t.run(verb, "support-assistant", "--no-wait", *(["--yes"] if verb == "promote" else []))
+    assert annotation(t) != request_before, result.stderr
+
+
 def test_an_object_made_anew_under_the_same_name_is_another() -> None:
     t = approving()
 

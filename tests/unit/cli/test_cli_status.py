@@ -276,6 +276,30 @@ JUDGED = {
     "new revision": ("stable=v2", llmd(SHIFTING | {"stable": V2}), Outcome.WAITING, "lasts until"),
     "nobody asks": ("stable=v1", llmd(at_rest()), Outcome.FAILED, "nothing asks for v1: spec.serve is v2"),
     "nothing leads there": ("stable=v2", alone(), Outcome.FAILED, "nothing asks for v2: spec.serve is v1"),
+    "retired meanwhile": (
+        "stable=v1",
+        llmd(at_rest(versions=versions(retiredAt=ago(hours=1)))) | {"spec": serving_v1()["spec"]},
+        Outcome.FAILED,
+        "nothing asks for v1",
+    ),
+    "invalid after it was complete": (
+        "complete",
+        llmd(at_rest(conditions=[DONE, condition("Stalled", "True", "InvalidSpec", "spec.serve: no")])),
+        Outcome.FAILED,
+        "InvalidSpec: spec.serve: no",
+    ),
+    "refused by the apiserver": (
+        "complete",
+        llmd(at_rest(conditions=[DONE, condition("Stalled", "True", "Refused", "exceeded quota")])),
+        Outcome.WAITING,
+        "Refused: exceeded quota",
+    ),
+    "refuses requests": (
+        "ready",
+        llmd(at_rest(conditions=[condition("Ready", "False", "VersionRetired", "v1 has retired")])),
+        Outcome.FAILED,
+        "v1 has retired",
+    ),
     "successor": ("stable=v2", serving_v1(next="v1 moves to v2"), Outcome.WAITING, "v1 moves to v2"),
     "retired": (
         "retired=v1",

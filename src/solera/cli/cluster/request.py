@@ -61,15 +61,17 @@ class Outcome:
     message: str
 
 
-def promote(d: Deployment, step: int | None, nonce: str) -> Request:
-    """The approval of the step in force. `step` (from 1, as people count) must be that very step when it is given.
+def promote(d: Deployment, step: int | None, nonce: str, candidate: str | None = None) -> Request:
+    """The approval of the step in force. `step` (from 1, as people count) and `candidate` (a hash) must be those in force when they are given.
 
     Raises:
-        NothingToDo: no rollout, or nothing in it waits for an approval.
+        NothingToDo: no rollout, another step or candidate, or nothing in it waits for an approval.
         click.UsageError: there is no such step.
     """
     request = _about_candidate(d, Verb.PROMOTE, nonce)
     version, r = request.version, d.rollout
+    if candidate is not None and candidate != request.hash:
+        raise NothingToDo(f"--candidate {candidate}: the candidate is {version} ({request.hash})")
     if step is not None and r and r.steps and not 1 <= step <= r.steps:
         raise click.UsageError(f"--step {step}: this rollout has the steps 1 to {r.steps}")
     if r is None or r.step is None:
@@ -166,9 +168,10 @@ def write(client: Client, obj: Object, request: Request, sleep: Callable[[float]
     Status is written often during a rollout, so a conflict is tried again, but only as long as what is asked still fits.
 
     Raises:
-        Conflict: it does not, or the object is written without pause.
+        Conflict: it does not, another request waits for its answer, or the object is written without pause.
         Refused, NotFound, Unreachable: see `client`.
     """
+    _must_not_replace(read(obj), request)
     uid, me = obj["metadata"].get("uid"), client.who_am_i()
     annotations = {REQUEST_ANNOTATION: str(request)} | ({REQUESTED_BY_ANNOTATION: f"{request} {me}"} if me else {})
     for left in reversed(range(WRITE_TRIES)):
@@ -183,6 +186,7 @@ def write(client: Client, obj: Object, request: Request, sleep: Callable[[float]
             d = read(obj)
             if d.uid != uid:
                 raise Conflict(f"{d.name} was deleted and made anew while you asked: look again") from None
+            _must_not_replace(d, request)
             if not _fits(d, request):
                 now_at = (
                     f"{d.candidate.version} is at {d.step_text or d.state}" if d.candidate else "the rollout is over"
@@ -191,6 +195,18 @@ def write(client: Client, obj: Object, request: Request, sleep: Callable[[float]
         else:
             return obj
     raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _must_not_replace(d: Deployment, request: Request) -> None:
+    """Raise Conflict for what would take back a request that the operator has not answered. To abort is never too early."""
+    answered = d.request is None or d.request[: requests.LONGEST] == d.last_handled_request
+    waiting = None if answered else d.request
+    same = waiting is not None and waiting.partition("#")[0] == str(request).partition("#")[0]
+    if waiting is None or same or request.verb is Verb.ABORT:
+        return
+    raise Conflict(
+        f"{waiting.partition('@')[0]} was asked of {d.name} and is not answered yet, and would be lost: wait for the answer, or abort"
+    )
 
 
 def _fits(d: Deployment, request: Request) -> bool:

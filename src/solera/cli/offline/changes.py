@@ -74,7 +74,7 @@ def _version(before: Manifest, after: Manifest, name: str, old: VersionIntent, n
     was, is_ = _declared(old), _declared(new)
     for field in sorted(_differences(was, is_)):
         path = _at(name, f".{field}")
-        if field in {"model.uri", "model.revision"}:
+        if field.startswith("model."):
             words = "a published model never changes: add a new version, and name it in spec.serve"
             yield Change(path, REFUSED, words)
         elif name != before.running:

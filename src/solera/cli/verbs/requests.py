@@ -36,17 +36,28 @@ def _request_flags(f: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @click.argument("name")
 @click.option("--step", type=int, help="Approve only if this step is in force; steps count from 1.")
+@click.option(
+    "--candidate", metavar="HASH", help="Approve only if this is the candidate: candidate.hash of `get NAME -o json`."
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @_request_flags
 @click.pass_obj
 def promote(
-    env: Environment, target: Target, name: str, step: int | None, yes: bool, no_wait: bool, seconds: float, form: str
+    env: Environment,
+    target: Target,
+    name: str,
+    step: int | None,
+    candidate: str | None,
+    yes: bool,
+    no_wait: bool,
+    seconds: float,
+    form: str,
 ) -> None:
     """Approve the step that a rollout waits at, so that the candidate may get more requests."""
     client, namespace = env.open(target)
     obj = fetch(client, namespace, name)
     d = read(obj)
-    asked = request.promote(d, step, env.nonce())
+    asked = request.promote(d, step, env.nonce(), candidate)
     if not yes:
         _confirm(d)
     _ask(env, client, obj, asked, seconds=0 if no_wait else seconds, form=form)

@@ -7,8 +7,12 @@ from enum import StrEnum
 
 from solera.cli.views.view import Condition, Deployment
 
-PASSING = frozenset({"RouteNotAccepted", "NameTaken"})
-"""Stalls that may end without anybody changing the spec: a gateway that is being mended, children of a namesake that are on their way out."""
+PASSING = frozenset({"RouteNotAccepted", "NameTaken", "HostnameConflict", "Refused"})
+"""Stalls that may end without anybody changing the spec: a gateway that is being mended, children of a namesake that are on their way out, another owner
+of the host name, a quota or a policy."""
+
+UNSEEN = frozenset({"InvalidSpec", "Refused"})
+"""Stalls beside which the other conditions still tell of an earlier generation."""
 
 
 class Outcome(StrEnum):
@@ -79,6 +83,12 @@ def came(d: Deployment, goal: Goal) -> Came:
         return Came(Outcome.WAITING, f"the operator has not looked at generation {d.generation} of {d.name} yet")
     if goal.kind == "retired":
         return _retired(d, goal.version or "")
+    if goal.kind != "stable":
+        if (stalled := d.is_true("Stalled")) is not None and stalled.reason in UNSEEN:
+            outcome = Outcome.WAITING if stalled.reason in PASSING else Outcome.FAILED
+            return Came(outcome, f"{stalled.reason}: {stalled.message}")
+        if (gone := _refuses(d)) is not None:
+            return Came(Outcome.FAILED, gone)
     if goal.kind == "complete":
         found = d.is_true("RolloutComplete")
     elif goal.kind == "ready":
@@ -86,6 +96,12 @@ def came(d: Deployment, goal: Goal) -> Came:
     else:
         return _stable(d, goal.version or "")
     return Came(Outcome.REACHED, found.message or found.reason) if found else _not_yet(d)
+
+
+def _refuses(d: Deployment) -> str | None:
+    """Why nothing will serve: the version that was asked for has retired and leads to no other."""
+    ready = d.condition("Ready")
+    return ready.message if ready is not None and (ready.status, ready.reason) == ("False", "VersionRetired") else None
 
 
 def _stable(d: Deployment, version: str) -> Came:
@@ -98,14 +114,14 @@ def _stable(d: Deployment, version: str) -> Came:
 
 
 def _asked_for(d: Deployment) -> set[str]:
-    """What spec.serve names, and where its successors lead."""
+    """What spec.serve names, and where its successors lead, but for what has retired."""
     follows = {v.name: v.successor for v in d.versions}
-    found: set[str] = set()
+    passed: set[str] = set()
     name = d.serve
-    while name and name not in found:
-        found.add(name)
+    while name and name not in passed:
+        passed.add(name)
         name = follows.get(name)
-    return found
+    return passed - {v.name for v in d.versions if v.retired_at or v.phase == "Retired"}
 
 
 def _retired(d: Deployment, version: str) -> Came:
