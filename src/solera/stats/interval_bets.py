@@ -15,7 +15,7 @@ that (1 - AT_ONCE)/(1 + ln(1 + u)) of it has not begun when u bad events were du
 A test at 1/alpha wastes what its wealth jumps beyond that. ``shown`` gives it away before (Fischer and Ramdas, "Improving Wald's sequential probability ratio test by
 avoiding overshoot", 2024): where the wealth singly would be multiplied by R(x), it becomes min(b·R(x)·wealth, 1/alpha), with the largest b >= 1 that leaves its mean at the limit as it was.
 
-The guarantee. If in every interval the expected share of bad events, given all intervals before, is at most p, the wealth in bets is a supermartingale that starts at
+The guarantee. If in every interval the expected share of bad events, given all intervals before and how many events it has, is at most p, the wealth in bets is a supermartingale that starts at
 1: it ever reaches 1/alpha with probability at most alpha, however often one looks between two intervals. Events of one interval may depend on each other in any way: they
 may all fail together. It does not hold for a burst that goes over many intervals, each of which then foretells the next; nor when an interval is ended by what happened in it.
 What is shown singly has the same risk when bad events within an interval are independent of each other, and no promise when they are not.
