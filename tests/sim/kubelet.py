@@ -42,6 +42,8 @@ class Kubelet(MemoryKube):
         self._ready: dict[str, list[Pod]] = {}
         self._born = 0
         self._syncing: set[str] = set()
+        self.refuses: dict[str, str] = {}
+        """Version -> why no pod of it may be made: a quota, an admission policy."""
 
     def later(self, name: str) -> None:
         """Controllers see it a moment later."""
@@ -82,7 +84,10 @@ class Kubelet(MemoryKube):
             for pod in sorted(new, key=lambda p: (p.ready, -p.created))[: max(0, len(new) - replicas)]:
                 self._end(pod)
             room = replicas + (1 if old else 0) - len(old) - len(new)
-            for _ in range(max(0, min(replicas - len(new), max(room, 1 if old else room)))):
+            missing = max(0, min(replicas - len(new), max(room, 1 if old else room)))
+            why = self.refuses.get(deployment["metadata"]["labels"][LABEL_VERSION]) if missing else None
+            self._tell(deployment, why)
+            for _ in range(missing if why is None else 0):
                 new.append(self._start(deployment, template))
             spare = sum(p.ready for p in (*old, *new)) - replicas
             for pod in sorted(old, key=lambda p: p.ready):
@@ -90,6 +95,14 @@ class Kubelet(MemoryKube):
                     spare -= pod.ready
                     self._end(pod)
         self.publish(name)
+
+    def _tell(self, deployment: Manifest, why: str | None) -> None:
+        """What the deployment controller says of pods that the apiserver refuses."""
+        failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": why}
+        status = {} if why is None else {"conditions": [failure]}
+        if (deployment.get("status") or {}) != status:
+            name = deployment["metadata"]["name"]
+            self.edit("Deployment", NAMESPACE, name, lambda obj: obj.update(status=status))
 
     def _start(self, deployment: Manifest, template: bytes) -> Pod:
         self._born += 1

@@ -128,6 +128,40 @@ def test_the_wait_for_a_node_is_no_part_of_the_time_to_start_up() -> None:
     assert "RolledBack" not in [h["event"] for h in life.status["history"]]
 
 
+def test_pods_that_may_not_be_made_are_waited_for_and_the_reason_is_told() -> None:
+    why = 'pods "chat-v2" is forbidden: exceeded quota: gpus, requested: requests.nvidia.com/gpu=1'
+    life = Life(manifest(), {v: Behaviour(2.0) for v in ("v1", "v2")})
+    life.until(settled("v1"), 60)
+    life.cluster.refuses["v2"] = why
+    life.edit(serve="v2")
+    life.run(1200)
+    assert f"0 of 2 pods of v2 are ready: FailedCreate: {why}" in life.status["rollout"]["message"]
+    assert life.weights() == {"v1": 100}
+    life.cluster.refuses.clear()
+    life.cluster.later(life.status["candidate"]["revision"])
+    life.until(settled("v2"), 300)
+    assert "RolledBack" not in [h["event"] for h in life.status["history"]]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_candidate_is_rolled_back_for_what_time_does_not_mend(broken: bool) -> None:
+    life = Life(manifest(), {v: Behaviour(2.0, never_ready=v == "v2") for v in ("v1", "v2")})
+    life.until(settled("v1"), 60)
+    if not broken:
+        life.cluster.refuses["v2"] = "violates PodSecurity"
+    life.edit(serve="v2")
+    life.run(1)
+    if broken:
+        life.cluster.refuses["v2"] = "exceeded quota"
+        first, second = life.pods("v2")
+        life.cluster.kill(second)
+        crash = {"name": "engine", "restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+        life.cluster.edit("Pod", "ml", first.uid, lambda o: o["status"].update(containerStatuses=[crash]))
+    life.until(lambda one: one.status.get("rejected"), 300)
+    why = "CrashLoopBackOff" if broken else "FailedCreate: violates PodSecurity"
+    assert why in life.status["rejected"][0]["reason"]
+
+
 def test_an_operator_that_was_away_while_pods_started_asks_them_before_it_judges() -> None:
     life = Life(manifest(), {"v1": Behaviour(2.0), "v2": Behaviour(100.0)})
     life.until(settled("v1"), 60)
@@ -312,3 +346,18 @@ def test_with_stable_dead_the_first_pod_of_the_candidate_gets_its_weight_back() 
     break_for_good(life.pods("v1"), life)
     mend(pods[:1], life)
     life.until(lambda one: one.weights().get("v2", 0) > 0, 10)
+
+
+@pytest.mark.parametrize("delay", [0.0, 2.0])
+def test_time_without_pods_is_no_time_of_the_step(delay: float) -> None:
+    life = shifting(30, steps=[{"weight": 30, "minDuration": "60s"}, {"weight": 100}])
+    life.cluster.gateway_delay = delay
+    life.run(50)
+    break_for_good(life.pods("v2"), life)
+    life.until(lambda one: one.weights() == {"v1": 100}, 5)
+    life.run(15)
+    mend(life.pods("v2"), life)
+    life.until(lambda one: one.weights() == {"v1": 70, "v2": 30}, 15)
+    back = life.timeline.t
+    life.until(lambda one: one.weights() == {"v2": 100}, 300)
+    assert life.timeline.t - back > 55

@@ -172,7 +172,7 @@ class Observer:
         ledger = absorb(
             ledger_at(ledger, now),
             readings,
-            step=step_in_force(route, wanted),
+            step=step_in_force(route, wanted, candidate),
             begun=step_begun(route, wanted),
             now=now,
             alive=alive,

@@ -37,6 +37,9 @@ AT_ONCE = (ResolvedStep(100, timedelta(0), 0, timedelta(hours=2), needs_approval
 UNSCHEDULABLE = "Unschedulable"
 """How the problem of a pod begins for which there is no node."""
 
+QUOTA = "exceeded quota"
+"""What the apiserver says of a pod that a ResourceQuota does not let in."""
+
 EVENTS_ARE_ANSWERS = frozenset({"ErrorRate", "TimeToFirstToken"})
 """Metrics whose events are answers of the engine. RequestLatency has an event for a client that gave up, too."""
 
@@ -131,7 +134,7 @@ class Situation:
         """`1 of 2 pods of v2 are ready`, with the problem of one that is not."""
         seen, version = self.seen(ref), self.version_of(ref)
         wanted = 1 if version is None else version.resolved.replicas
-        problem = next((p.problem for p in seen.pods if p.problem), None) if seen else None
+        problem = next((p.problem for p in seen.pods if p.problem), seen.not_made) if seen else None
         ready = 0 if seen is None else seen.ready_endpoints
         return f"{ready} of {wanted} pods of {ref.version} are ready" + (f": {problem}" if problem else "")
 
@@ -141,8 +144,11 @@ class Situation:
         return seen is not None and any(p.ready and not p.asked and not p.answered for p in seen.pods)
 
     def unscheduled(self, ref: RevisionRef) -> bool:
-        """True while there is no node for a pod of this revision."""
-        return self._without_node(ref) > 0
+        """True while a pod of this revision lacks nothing but a node, or room in a quota: then time brings it. Not while another has a problem of its own."""
+        seen = self.seen(ref)
+        own = () if seen is None else [p for p in seen.pods if p.problem and not p.problem.startswith(UNSCHEDULABLE)]
+        no_room = seen is not None and QUOTA in (seen.not_made or "")
+        return not own and (no_room or self._without_node(ref) > 0)
 
     def patience(self, ref: RevisionRef) -> timedelta:
         """How long a candidate may be away or start up, also one whose version has left the manifest."""

@@ -57,6 +57,17 @@ class ObservedRevision:
     pods: tuple[ObservedPod, ...] = ()
 
     @property
+    def not_made(self) -> str | None:
+        """Why no pod is made of it, in the words of the apiserver (a quota, an admission policy); None where nothing stands against it."""
+        conditions = ((self.deployment or {}).get("status") or {}).get("conditions") or ()
+        failed = next((c for c in conditions if (c.get("type"), c.get("status")) == ("ReplicaFailure", "True")), None)
+        return (
+            None
+            if failed is None
+            else f"{failed.get('reason', 'FailedCreate')}: {failed.get('message', '')}".strip(": ")
+        )
+
+    @property
     def serving(self) -> bool:
         """True when a ready endpoint of it has answered a real completion."""
         return self.ready_endpoints > 0 and any(p.ready and p.answered and not p.terminating for p in self.pods)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solera.plan.memory import RevisionRef
-from solera.plan.traffic import desired_traffic, live_weights, refusal, route_accepted
+from solera.plan.memory import PROGRESS_ANNOTATION, Progress, RevisionRef
+from solera.plan.traffic import desired_traffic, live_weights, refusal, route_accepted, step_in_force
 from solera.plan.types import ObservedPod, ObservedRevision
 
 STABLE = RevisionRef("v1", "chat-v1-aaaaaaaa", "aaaaaaaa")
@@ -114,6 +116,22 @@ def test_a_route_is_accepted_only_at_its_present_generation() -> None:
     assert route_accepted(accepted(("Accepted", "True", 2))) is None
     assert route_accepted(accepted(("Accepted", "False", 2), ("ResolvedRefs", "True", 2))) is False
     assert route_accepted(None) is None
+
+
+def test_a_step_is_in_force_while_its_candidate_is_on_an_accepted_route() -> None:
+    """A gateway may take a route over before anybody looks, so that nothing but the weights tells of the time between."""
+    progress = Progress("r1", 2, datetime(2026, 12, 1, tzinfo=UTC))
+
+    def step(generation: int, **weights: int) -> int:
+        live = accepted(("Accepted", "True", generation), ("ResolvedRefs", "True", generation)) | route(**weights)
+        live["spec"] |= {"parentRefs": [{}]}  # type: ignore[operator]
+        live["metadata"] |= {"annotations": {PROGRESS_ANNOTATION: progress.to_annotation()}}  # type: ignore[operator]
+        return step_in_force(live, "r1", "new")
+
+    assert step(2, old=70, new=30) == 2
+    assert step(1, old=70, new=30) == 1
+    assert step(2, old=100) == step(2, old=100, new=0) == 1
+    assert step(2, new=100) == 2
 
 
 def test_a_refusal_is_told_with_its_fix() -> None:
