@@ -143,6 +143,32 @@ def test_pods_that_may_not_be_made_are_waited_for_and_the_reason_is_told() -> No
     assert "RolledBack" not in [h["event"] for h in life.status["history"]]
 
 
+def test_pods_that_a_quota_keeps_out_keep_no_weight_from_those_that_came_back() -> None:
+    life = shifting(30, replicas=2, steps=[{"weight": 30, "minDuration": "60s"}, {"weight": 100}])
+    first, second = life.pods("v2")
+    life.cluster.refuses["v2"] = "exceeded quota"
+    life.cluster.kill(second)
+    break_for_good([first], life)
+    life.until(lambda one: one.weights() == {"v1": 100}, 5)
+    life.run(20)
+    mend([first], life)
+    life.until(lambda one: one.weights() == {"v1": 70, "v2": 30}, 15)
+
+
+def test_an_evicted_pod_does_not_end_the_wait_for_a_node_of_the_one_in_its_place() -> None:
+    life = Life(manifest(), {"v1": Behaviour(2.0), "v2": Behaviour(2.0, never_ready=True)})
+    life.until(settled("v1"), 60)
+    life.edit(serve="v2")
+    life.run(1)
+    first, second = life.pods("v2")
+    unschedulable([first], life)
+    evicted = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+    life.cluster.edit("Pod", "ml", second.uid, lambda o: o["status"].update(evicted))
+    life.run(600)
+    assert life.status["candidate"]
+    assert not life.status.get("rejected")
+
+
 @pytest.mark.parametrize("broken", [False, True])
 def test_a_candidate_is_rolled_back_for_what_time_does_not_mend(broken: bool) -> None:
     life = Life(manifest(), {v: Behaviour(2.0, never_ready=v == "v2") for v in ("v1", "v2")})

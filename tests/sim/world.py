@@ -348,7 +348,7 @@ class World:
                     self.ledger = from_record(stored["ledger"])
                 else:
                     self.ledger = new_ledger(rollout["id"], rollout["from"], rollout["to"], self.now)
-            step = step_in_force(route, rollout["id"], rollout["to"])
+            step = step_in_force(route, rollout["id"], rollout["to"] if self.status.get("candidate") else None)
             self.ledger = absorb(
                 self.ledger,
                 self.pending,

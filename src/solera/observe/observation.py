@@ -160,7 +160,8 @@ class Observer:
         self, key: Key, obj: Manifest, route: Manifest | None, record: Manifest | None, now: datetime
     ) -> Ledger | None:
         readings = self._evidence.pending(key)
-        rollout = (obj.get("status") or {}).get("rollout") or {}
+        status = obj.get("status") or {}
+        rollout = status.get("rollout") or {}
         wanted, stable, candidate = (rollout.get(k) or "" for k in ("id", "from", "to"))
         if not wanted or not stable or not candidate or stable == candidate:
             self._ledgers.pop(key, None)
@@ -172,7 +173,7 @@ class Observer:
         ledger = absorb(
             ledger_at(ledger, now),
             readings,
-            step=step_in_force(route, wanted, candidate),
+            step=step_in_force(route, wanted, candidate if status.get("candidate") else None),
             begun=step_begun(route, wanted),
             now=now,
             alive=alive,

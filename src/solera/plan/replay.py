@@ -179,6 +179,8 @@ def _looks(recording: Recording, settings: ResolvedRollout) -> Iterator[tuple[Re
     limits = {spec.name: spec.limit for spec in specs if spec.limit is not None}
     risk = settings.false_rollback / number_of_tests(specs)
     before: dict[str, str] = {}
+    last: int | None = None
+    seen: frozenset[int | None] = frozenset()
     for part in recording.slices:
         # A source that was read and counted nothing holds the rollout, so it matters from when on it was read.
         known: dict[Series, dict[int, Counter]] = {s: {} for s, step in recording.measured.items() if step <= part.step}
@@ -197,6 +199,9 @@ def _looks(recording: Recording, settings: ResolvedRollout) -> Iterator[tuple[Re
         judgement = conclude(verdicts, asked)
         index = None if part.step < 0 else min(part.step, len(settings.steps) - 1)
         gate = None
+        if index is not None and index != last and index in seen:  # the candidate lost its pods, or has them again
+            since[index] = part.start
+        last, seen = index, seen | {index}
         if index is not None and not watching:
             gate = _gate(recording, settings.steps, index, since[index], ledger, judgement)
         yield ReplayedLook(part.end, index, verdicts, judgement, gate, changed), (ledger, asked)

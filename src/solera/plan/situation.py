@@ -37,6 +37,9 @@ AT_ONCE = (ResolvedStep(100, timedelta(0), 0, timedelta(hours=2), needs_approval
 UNSCHEDULABLE = "Unschedulable"
 """How the problem of a pod begins for which there is no node."""
 
+CONTAINER = "container "
+"""How the problem of a pod begins that runs and ends, or cannot be begun: not that of one which was evicted."""
+
 QUOTA = "exceeded quota"
 """What the apiserver says of a pod that a ResourceQuota does not let in."""
 
@@ -112,7 +115,7 @@ class Situation:
         return self._are_ready(ref, without=0)
 
     def all_there(self, ref: RevisionRef | None) -> bool:
-        """All replicas of a revision are ready that have a node."""
+        """All replicas of a revision are ready that have a node, or room in a quota."""
         return self._are_ready(ref, without=self._without_node(ref))
 
     def _are_ready(self, ref: RevisionRef | None, *, without: int) -> bool:
@@ -122,8 +125,14 @@ class Situation:
         return seen.ready_endpoints >= max(1, version.resolved.replicas - without)
 
     def _without_node(self, ref: RevisionRef | None) -> int:
-        seen = self.seen(ref)
-        return 0 if seen is None else sum((p.problem or "").startswith(UNSCHEDULABLE) for p in seen.pods)
+        """Pods of it that have no node, or are not made since a quota has no room for them. What pods on their way out leave is room soon."""
+        seen, version = self.seen(ref), None if ref is None else self.version_of(ref)
+        if seen is None:
+            return 0
+        leaving = any(p.terminating for p in seen.pods)
+        no_room = version is not None and QUOTA in (seen.not_made or "") and not leaving
+        missing = version.resolved.replicas - len(seen.pods) if version is not None and no_room else 0
+        return max(0, missing) + sum((p.problem or "").startswith(UNSCHEDULABLE) for p in seen.pods)
 
     def fully_serving(self, ref: RevisionRef | None) -> bool:
         """All replicas of a revision are ready, and one has answered a real completion."""
@@ -146,9 +155,8 @@ class Situation:
     def unscheduled(self, ref: RevisionRef) -> bool:
         """True while a pod of this revision lacks nothing but a node, or room in a quota: then time brings it. Not while another has a problem of its own."""
         seen = self.seen(ref)
-        own = () if seen is None else [p for p in seen.pods if p.problem and not p.problem.startswith(UNSCHEDULABLE)]
-        no_room = seen is not None and QUOTA in (seen.not_made or "")
-        return not own and (no_room or self._without_node(ref) > 0)
+        broken = seen is not None and any((p.problem or "").startswith(CONTAINER) for p in seen.pods)
+        return not broken and self._without_node(ref) > 0
 
     def patience(self, ref: RevisionRef) -> timedelta:
         """How long a candidate may be away or start up, also one whose version has left the manifest."""

@@ -83,16 +83,18 @@ def routed_progress(route: Manifest | None) -> Progress | None:
 BEFORE_ANY_STEP = -1
 
 
-def step_in_force(route: Manifest | None, rollout: str, candidate: str) -> int:
+def step_in_force(route: Manifest | None, rollout: str, candidate: str | None) -> int:
     """Index of the step of ``rollout`` by which the gateway shares out requests now; BEFORE_ANY_STEP before the first.
 
     A route that the gateway has not taken over yet leaves the step before in force: requests that still follow the old weights say nothing
-    about the new ones. So does one without ``candidate`` (the revision's name), which has lost its pods: the step begins anew when it is back.
+    about the new ones. So does one without ``candidate`` (the revision's name), which has lost its pods: the step begins anew when it is back. None after the
+    rollout.
     """
     progress = routed_progress(route)
     if progress is None or progress.rollout != rollout:
         return BEFORE_ANY_STEP
-    return progress.step if route_accepted(route) and live_weights(route).get(candidate) else progress.step - 1
+    there = candidate is None or bool(live_weights(route).get(candidate))
+    return progress.step if there and route_accepted(route) else progress.step - 1
 
 
 def step_begun(route: Manifest | None, rollout: str) -> datetime | None:

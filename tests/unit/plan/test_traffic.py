@@ -122,16 +122,17 @@ def test_a_step_is_in_force_while_its_candidate_is_on_an_accepted_route() -> Non
     """A gateway may take a route over before anybody looks, so that nothing but the weights tells of the time between."""
     progress = Progress("r1", 2, datetime(2026, 12, 1, tzinfo=UTC))
 
-    def step(generation: int, **weights: int) -> int:
+    def step(generation: int, candidate: str | None = "new", **weights: int) -> int:
         live = accepted(("Accepted", "True", generation), ("ResolvedRefs", "True", generation)) | route(**weights)
         live["spec"] |= {"parentRefs": [{}]}  # type: ignore[operator]
         live["metadata"] |= {"annotations": {PROGRESS_ANNOTATION: progress.to_annotation()}}  # type: ignore[operator]
-        return step_in_force(live, "r1", "new")
+        return step_in_force(live, "r1", candidate)
 
     assert step(2, old=70, new=30) == 2
     assert step(1, old=70, new=30) == 1
     assert step(2, old=100) == step(2, old=100, new=0) == 1
     assert step(2, new=100) == 2
+    assert step(2, None, old=100) == 2
 
 
 def test_a_refusal_is_told_with_its_fix() -> None:
