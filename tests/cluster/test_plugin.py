@@ -370,6 +370,10 @@ def test_only_an_approver_may_promote_and_the_others_are_told_who_may(
     asked = kube.get("llmdep", NAME)["metadata"]["annotations"]
     account = f"system:serviceaccount:{kube.namespace}"
     assert asked["solera.dev/requested-by"] == f"{asked['solera.dev/request']} {account}:approver"
+    done = plugin(kube, "pause", NAME, "--no-wait", kubeconfig=approver)
+    assert done.returncode == 1
+    assert "promote was asked of support-assistant and is not answered yet" in done.stderr
+    write_status(kube, waiting_for_approval() | {"lastHandledRequest": asked["solera.dev/request"]})
     assert plugin(kube, "pause", NAME, "--no-wait", kubeconfig=editor).returncode == 5
     done = plugin(kube, "pause", NAME, "--no-wait", kubeconfig=approver)
     assert done.returncode == 0, done.stderr
