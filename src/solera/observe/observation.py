@@ -24,7 +24,7 @@ from solera.kinds import (
     controlled_by,
     controller_uid,
 )
-from solera.observe.podstate import observed_pod, ready_endpoints
+from solera.observe.podstate import not_made, observed_pod, ready_endpoints
 from solera.observe.store import Store
 from solera.plan.clock import ahead, ledger_at
 from solera.plan.evidence import Ledger, Reading, absorb, from_record, new_ledger
@@ -141,7 +141,8 @@ class Observer:
             name = f"{owner.name}-{version}-{digest}"
             found["pods"] = tuple(sorted(found.get("pods", ()), key=lambda pod: pod.name))
             ready = ready_endpoints(slices.get(name, ())) if "service" in found else 0
-            revisions[name] = ObservedRevision(name, version, digest, ready_endpoints=ready, **found)
+            refused = not_made(found.get("deployment", {}))
+            revisions[name] = ObservedRevision(name, version, digest, ready_endpoints=ready, not_made=refused, **found)
         return revisions
 
     def _foreign(self, key: Key, owner: Owner) -> Iterator[str]:
@@ -160,7 +161,7 @@ class Observer:
         self, key: Key, obj: Manifest, route: Manifest | None, record: Manifest | None, now: datetime
     ) -> Ledger | None:
         readings = self._evidence.pending(key)
-        status = obj.get("status") or {}
+        spec, status = obj.get("spec") or {}, obj.get("status") or {}
         rollout = status.get("rollout") or {}
         wanted, stable, candidate = (rollout.get(k) or "" for k in ("id", "from", "to"))
         if not wanted or not stable or not candidate or stable == candidate:
@@ -177,9 +178,9 @@ class Observer:
             begun=step_begun(route, wanted),
             now=now,
             alive=alive,
-            limits=limits_of(obj.get("spec") or {}),
-            measures=measures_of(obj.get("spec") or {}),
-            risk=risk_of(obj.get("spec") or {}),
+            limits=limits_of(spec),
+            measures=measures_of(spec),
+            risk=risk_of(spec),
         )
         self._ledgers[key] = ledger
         return ledger

@@ -66,6 +66,16 @@ def problem(status: Manifest) -> str | None:
     return None
 
 
+def not_made(deployment: Manifest) -> str | None:
+    """Why pods of a Deployment may not be made, in the words of the apiserver; None when nothing stands against it."""
+    failure = _condition(deployment.get("status") or {}, "ReplicaFailure")
+    return (
+        _sentence(failure.get("reason", "FailedCreate"), failure.get("message"))
+        if failure.get("status") == "True"
+        else None
+    )
+
+
 def _ended(terminated: Manifest) -> str | None:
     if not terminated:
         return None

@@ -25,7 +25,11 @@ from solera.observe.metrics import GuardrailQuery, SourceResult, Target, Unreada
 from solera.observe.prometheus_api import Ask, Series
 from solera.plan.evidence import Reading
 
-COUNTERS = {"vLLM": (VLLM_FINISHED, HTTP_REQUESTS), "SGLang": (SGLANG_RESPONSES, SGLANG_REQUESTS)}
+COUNTERS = {"vLLM": (VLLM_FINISHED,), "SGLang": (SGLANG_RESPONSES, SGLANG_REQUESTS)}
+"""The counters of requests that only an engine has."""
+
+SHARED = {"vLLM": (HTTP_REQUESTS, START_TIME), "SGLang": (START_TIME,)}
+"""What is read of an engine, too, and every web application or process has: an answer with all of the cluster's would be too long."""
 
 MOST_PODS = 10_000
 
@@ -141,24 +145,19 @@ class PrometheusSource:
         pods = f'{self._labels.namespace}!="",{self._labels.pod}!=""'
         moment = _moment(await self._query(SERVER_TIME, None))
         for engine in shown:
-            first, spare = COUNTERS[engine]
-            own = (first,) if engine == "vLLM" else (first, spare)
+            own = COUNTERS[engine]
             for name in own:
                 self._sort(found, name, await self._query(f"{name}{{{pods}}}", moment))
-            # Every web application and every process has these; an answer with all of the cluster's would be too long.
             engines_pods = " or ".join(f"{name}{{{pods}}}" for name in own)
             only = f"and on({self._labels.namespace}, {self._labels.pod}) ({engines_pods})"
-            for name in (*((spare,) if spare not in own else ()), START_TIME):
+            for name in SHARED[engine]:
                 self._sort(found, name, await self._query(f"{name}{{{pods}}} {only}", moment))
             for histogram, seconds in _thresholds(engine, guardrails):
                 await self._histogram(found, histogram, seconds, pods, moment)
             for name in own:
                 for series in await self._query(f"timestamp({name}{{{pods}}})", moment):
-                    scrapes, by, at = (
-                        sampled.setdefault(self._pod(series), {}),
-                        _scraped_by(series),
-                        _time(name, series),
-                    )
+                    at, scrapes = _time(name, series), sampled.setdefault(self._pod(series), {})
+                    by = _scraped_by(series)
                     scrapes[by] = max(at, scrapes.get(by, at))
         by_pod: dict[Pod, Families | Unreadable] = {}
         times: dict[Pod, datetime] = {}

@@ -118,6 +118,7 @@ class _Look:
 
     def __init__(self, ledger: Ledger, step: int, now: datetime) -> None:
         self.ledger = ledger
+        self.anew = ledger.anew
         self.step = step
         self.now = now
         self.instances = dict(ledger.instances)
@@ -221,7 +222,7 @@ class _Look:
 
     def from_its_begin(self, name: str, reading: Reading) -> bool:
         """Whether the name has counted the same since the process began: what was answered before an edit is no news of this moment."""
-        since = self.ledger.anew.get(name)
+        since = self.anew.get(name)
         return since is None or _after(reading.started, since) is not False
 
     def valid(self, reading: Reading) -> dict[str, Counter]:

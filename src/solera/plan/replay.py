@@ -180,7 +180,7 @@ def _looks(recording: Recording, settings: ResolvedRollout) -> Iterator[tuple[Re
     risk = settings.false_rollback / number_of_tests(specs)
     before: dict[str, str] = {}
     last: int | None = None
-    seen: frozenset[int | None] = frozenset()
+    seen: set[int | None] = set()
     for part in recording.slices:
         # A source that was read and counted nothing holds the rollout, so it matters from when on it was read.
         known: dict[Series, dict[int, Counter]] = {s: {} for s, step in recording.measured.items() if step <= part.step}
@@ -201,7 +201,8 @@ def _looks(recording: Recording, settings: ResolvedRollout) -> Iterator[tuple[Re
         gate = None
         if index is not None and index != last and index in seen:  # the candidate lost its pods, or has them again
             since[index] = part.start
-        last, seen = index, seen | {index}
+        last = index
+        seen.add(index)
         if index is not None and not watching:
             gate = _gate(recording, settings.steps, index, since[index], ledger, judgement)
         yield ReplayedLook(part.end, index, verdicts, judgement, gate, changed), (ledger, asked)

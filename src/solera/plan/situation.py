@@ -129,10 +129,10 @@ class Situation:
         seen, version = self.seen(ref), None if ref is None else self.version_of(ref)
         if seen is None:
             return 0
-        leaving = any(p.terminating for p in seen.pods)
-        no_room = version is not None and QUOTA in (seen.not_made or "") and not leaving
-        missing = version.resolved.replicas - len(seen.pods) if version is not None and no_room else 0
-        return max(0, missing) + sum((p.problem or "").startswith(UNSCHEDULABLE) for p in seen.pods)
+        missing = 0
+        if version is not None and QUOTA in (seen.not_made or "") and not any(p.terminating for p in seen.pods):
+            missing = max(0, version.resolved.replicas - len(seen.pods))
+        return missing + sum((p.problem or "").startswith(UNSCHEDULABLE) for p in seen.pods)
 
     def fully_serving(self, ref: RevisionRef | None) -> bool:
         """All replicas of a revision are ready, and one has answered a real completion."""

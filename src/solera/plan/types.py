@@ -55,17 +55,7 @@ class ObservedRevision:
     service: Manifest | None = None
     ready_endpoints: int = 0
     pods: tuple[ObservedPod, ...] = ()
-
-    @property
-    def not_made(self) -> str | None:
-        """Why no pod is made of it, in the words of the apiserver (a quota, an admission policy); None where nothing stands against it."""
-        conditions = ((self.deployment or {}).get("status") or {}).get("conditions") or ()
-        failed = next((c for c in conditions if (c.get("type"), c.get("status")) == ("ReplicaFailure", "True")), None)
-        return (
-            None
-            if failed is None
-            else f"{failed.get('reason', 'FailedCreate')}: {failed.get('message', '')}".strip(": ")
-        )
+    not_made: str | None = None  # why its pods may not be made, in the apiserver's words: a quota, an admission policy
 
     @property
     def serving(self) -> bool:

@@ -199,13 +199,12 @@ def write(client: Client, obj: Object, request: Request, sleep: Callable[[float]
 
 def _must_not_replace(d: Deployment, request: Request) -> None:
     """Raise Conflict for what would take back a request that the operator has not answered. To abort is never too early."""
-    answered = d.request is None or d.request[: requests.LONGEST] == d.last_handled_request
-    waiting = None if answered else d.request
-    same = waiting is not None and waiting.partition("#")[0] == str(request).partition("#")[0]
-    if waiting is None or same or request.verb is Verb.ABORT:
+    waiting = d.unanswered_request
+    if waiting is None or request.verb is Verb.ABORT or waiting.partition("#")[0] == str(request).partition("#")[0]:
         return
+    verb = waiting.partition("@")[0]
     raise Conflict(
-        f"{waiting.partition('@')[0]} was asked of {d.name} and is not answered yet, and would be lost: wait for the answer, or abort"
+        f"{verb} was asked of {d.name} and is not answered yet, and would be lost: wait for the answer, or abort"
     )
 
 

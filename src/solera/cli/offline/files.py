@@ -43,9 +43,17 @@ class Document:
     @property
     def name(self) -> str:
         """The name of the object, as far as it has one."""
+        return self._metadata("name") or "?"
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace that is written; a manifest may leave it to kubectl."""
+        return self._metadata("namespace")
+
+    def _metadata(self, field: str) -> str | None:
         meta = self.content.get("metadata") if isinstance(self.content, Mapping) else None
-        name = meta.get("name") if isinstance(meta, Mapping) else None
-        return str(name) if name else "?"
+        value = meta.get(field) if isinstance(meta, Mapping) else None
+        return str(value) if value else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,9 +66,8 @@ def plan(
     against = pick(earlier, chosen.name) if earlier else None
     before = valid(against, moment) if against else None
     after = valid(chosen, moment, against.content.get("status") if against else None)
-    spaces = [(c.content.get("metadata") or {}).get("namespace") for c in (chosen, against) if c is not None]
-    if len(spaces) == 2 and all(spaces) and spaces[0] != spaces[1]:  # a manifest may leave it to kubectl
-        here, there = spaces
+    here, there = chosen.namespace, against.namespace if against else None
+    if here and there and here != there:
         raise click.UsageError(f"these are two objects: {file} is in namespace {here}, {earlier} in {there}")
     found = forecast(after, before, rate)
     if form in DOCUMENTS:

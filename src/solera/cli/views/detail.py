@@ -103,8 +103,8 @@ def _fact_rows(d: Deployment, now: datetime, *, wide: bool) -> Iterator[tuple[st
         yield "Weights", ", ".join(f"{w.version} {w.weight}%" for w in d.weights) + seen
     if d.harmed_text:
         yield "Budget", d.harmed_text
-    if d.request and d.request != d.last_handled_request:
-        yield "Request", f"{d.request} (not handled yet)"
+    if d.unanswered_request:
+        yield "Request", f"{d.unanswered_request} (not handled yet)"
 
 
 def _ref(ref: Ref | None, *, wide: bool) -> str:

@@ -152,8 +152,8 @@ def _evidence(d: Deployment, now: datetime, sentence: str) -> Iterator[str]:
     if d.next and d.next not in sentence:
         at = f" ({times.relative(d.next_at, now)})" if d.next_at else ""
         yield f"next: {d.next}{at}"
-    if d.request and d.request != d.last_handled_request:
-        yield f"request not handled yet: {d.request}"
+    if d.unanswered_request:
+        yield f"request not handled yet: {d.unanswered_request}"
 
 
 def _condition_lines(d: Deployment, now: datetime, sentence: str) -> Iterator[str]:

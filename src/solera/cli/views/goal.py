@@ -121,12 +121,12 @@ def _asked_for(d: Deployment) -> set[str]:
     while name and name not in passed:
         passed.add(name)
         name = follows.get(name)
-    return passed - {v.name for v in d.versions if v.retired_at or v.phase == "Retired"}
+    return passed - {v.name for v in d.versions if v.has_retired}
 
 
 def _retired(d: Deployment, version: str) -> Came:
     v = next((v for v in d.versions if v.name == version), None)
-    if v is not None and (v.retired_at or v.phase == "Retired"):
+    if v is not None and v.has_retired:
         return Came(Outcome.REACHED, f"{version} is retired")
     if v is None or v.retires_at is None:
         return Came(Outcome.FAILED, f"{version} never retires: its lifecycle has no retiresAt")

@@ -69,9 +69,8 @@ def past(d: Deployment, record: Mapping[str, Any] | None) -> Past:
     """Read it from status and from the data of the RolloutRecord, if there is one."""
     told = [(e, None) for e in d.history]
     events = sorted([*told, *_older(d)], key=lambda known: times.stamp(known[0].at) if known[0].at else "")
-    pending = d.request if d.request and d.request != d.last_handled_request else None
     runs = list(_runs(d, events))
-    return Past(tuple(reversed(runs)), tuple(e for e, _ in reversed(events)), pending, _evidence(record))
+    return Past(tuple(reversed(runs)), tuple(e for e, _ in reversed(events)), d.unanswered_request, _evidence(record))
 
 
 Known = tuple[Event, str | None]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from solera.plan.requests import LONGEST
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -96,6 +98,11 @@ class Version:
     successor: str | None
     on_retirement: str | None
     message: str | None
+
+    @property
+    def has_retired(self) -> bool:
+        """Its date has come and gone, whether or not it ever served."""
+        return self.retired_at is not None or self.phase == "Retired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +202,12 @@ class Deployment:
     def in_rollout(self) -> bool:
         """True from candidate accepted until it is promoted, rejected or withdrawn."""
         return self.candidate is not None
+
+    @property
+    def unanswered_request(self) -> str | None:
+        """The request that the operator has not answered yet; it reads and remembers no more than LONGEST characters of one."""
+        asked = self.request or ""
+        return self.request if asked and asked[:LONGEST] != self.last_handled_request else None
 
     @property
     def step_text(self) -> str | None:
