@@ -104,6 +104,9 @@ class Server:
         except web.HTTPException as answer:
             status = answer.status
             raise
+        except asyncio.CancelledError:
+            log.warning("%s was given up after %.3f s: the client has gone", request.path, time.monotonic() - started)
+            raise
         except Exception:
             status = 500
             raise

@@ -183,7 +183,10 @@ def trim(obj: Manifest) -> Manifest:
     return obj
 
 
-_POD_METADATA = ("name", "namespace", "uid", "resourceVersion", "labels", "deletionTimestamp", "ownerReferences")
+_POD_METADATA = (
+    *("name", "namespace", "uid", "resourceVersion", "labels", "creationTimestamp", "deletionTimestamp"),
+    "ownerReferences",
+)
 _POD_STATUS = ("phase", "podIP", "conditions", "reason", "message", "containerStatuses", "initContainerStatuses")
 
 

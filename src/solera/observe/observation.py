@@ -24,7 +24,7 @@ from solera.kinds import (
     controlled_by,
     controller_uid,
 )
-from solera.observe.podstate import not_made, observed_pod, ready_endpoints
+from solera.observe.podstate import not_made, observed_pod, of_an_earlier_one, ready_endpoints
 from solera.observe.store import Store
 from solera.plan.clock import ahead, ledger_at
 from solera.plan.evidence import Ledger, Reading, absorb, from_record, new_ledger
@@ -131,8 +131,11 @@ class Observer:
                 if controller_uid(child) == owner.uid and (of := _revision_of(child)) is not None:
                     parts.setdefault(of, {})[field] = child
         for pod in self._store.children(key, POD.kind):
-            if (of := _revision_of(pod)) is not None:
-                parts.setdefault(of, {}).setdefault("pods", []).append(observed_pod(pod, answered, mute, asked))
+            if (of := _revision_of(pod)) is None:
+                continue
+            if of_an_earlier_one(pod, parts.get(of, {}).get("deployment"), owner.created_at):
+                continue
+            parts.setdefault(of, {}).setdefault("pods", []).append(observed_pod(pod, answered, mute, asked))
         slices: dict[str, list[Manifest]] = {}
         for endpoints in self._store.children(key, ENDPOINT_SLICE.kind):
             slices.setdefault(endpoints["metadata"]["labels"].get(_SERVICE_NAME, ""), []).append(endpoints)

@@ -66,6 +66,22 @@ def problem(status: Manifest) -> str | None:
     return None
 
 
+def of_an_earlier_one(pod: Manifest, deployment: Manifest | None, owner_since: datetime) -> bool:
+    """Whether a pod belongs to a Deployment that is gone, and is about to go itself.
+
+    What follows a deleted Deployment, or a deleted LLMDeployment, has the same name and labels; its pods are younger than it is. But a Deployment
+    adopts older pods that were orphaned, and counts them in its status then.
+    """
+    created = pod["metadata"].get("creationTimestamp")
+    if not created:
+        return False
+    if deployment is None:
+        return parse_time(created) < owner_since
+    if (deployment.get("status") or {}).get("readyReplicas"):
+        return False
+    return parse_time(created) < parse_time(deployment["metadata"]["creationTimestamp"])
+
+
 def not_made(deployment: Manifest) -> str | None:
     """Why pods of a Deployment may not be made, in the words of the apiserver; None when nothing stands against it."""
     failure = _condition(deployment.get("status") or {}, "ReplicaFailure")

@@ -12,7 +12,7 @@ from solera.kinds import DEPLOYMENT, HTTP_ROUTE, POD
 from solera.observe.informer import Informer, trim, trim_pod
 from solera.observe.store import Store
 from twin.kube import MemoryKube
-from twin.objects import KEY, NAMESPACE, child, route
+from twin.objects import CREATED, KEY, NAMESPACE, child, route
 
 
 class Rig:
@@ -228,7 +228,7 @@ async def test_pods_are_trimmed_to_what_is_read() -> None:
     rig = Rig(POD, trim=trim_pod)
     pod = child("Pod", "p", api_version="v1", spec={"nodeName": "n", "containers": [{"name": "engine", "env": [1]}]})
     pod["metadata"]["managedFields"] = [{"manager": "kubelet"}]
-    pod["metadata"]["annotations"] = {"a": "b"}
+    pod["metadata"] |= {"annotations": {"a": "b"}, "creationTimestamp": CREATED}
     pod["status"] = {"podIP": "10.0.0.1", "qosClass": "Burstable", "conditions": []}
     rig.kube.put(pod)
     async with rig.running():
@@ -236,6 +236,7 @@ async def test_pods_are_trimmed_to_what_is_read() -> None:
         assert seen is not None
         assert seen["spec"] == {"nodeName": "n", "containers": [{"name": "engine", "ports": []}]}
         assert seen["status"] == {"podIP": "10.0.0.1", "conditions": []}
+        assert seen["metadata"].pop("creationTimestamp") == CREATED
         assert set(seen["metadata"]) == {"name", "namespace", "uid", "resourceVersion", "labels", "ownerReferences"}
 
 

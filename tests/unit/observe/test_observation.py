@@ -144,6 +144,36 @@ def test_pods_alone_still_make_a_revision(store: Store, observer: Observer) -> N
     assert [p.terminating for p in seen.revisions[REVISION].pods] == [True]
 
 
+@pytest.mark.parametrize(
+    ("deployment", "status", "counted"),
+    [
+        (None, {}, ["p2"]),  # the same LLMDeployment deleted and created again at once
+        ("2026-01-01T00:00:30Z", {}, ["p2"]),
+        ("2026-01-01T00:02:00Z", {"replicas": 1}, []),  # its Deployment deleted by another hand, and made anew
+        (
+            "2026-01-01T00:02:00Z",
+            {"replicas": 2, "readyReplicas": 2},
+            ["p1", "p2"],
+        ),  # orphaned pods, which it took over
+    ],
+)
+def test_pods_of_an_earlier_deployment_are_no_pods_of_this_one(
+    store: Store, observer: Observer, deployment: str | None, status: dict[str, Any], counted: list[str]
+) -> None:
+    """The garbage collector has deleted it and not yet them: they are ready, look the same, and go in the next moment."""
+    store.upsert("LLMDeployment", llmdeployment())
+    if deployment is not None:
+        labels = revision_labels("v1", HASH)
+        of = child("Deployment", REVISION, api_version="apps/v1", owner=UID, labels=labels)
+        of["metadata"]["creationTimestamp"], of["status"] = deployment, status
+        store.upsert("Deployment", of)
+    store.upsert("Pod", pod("p1", creationTimestamp="2025-12-31T23:59:59Z"))
+    store.upsert("Pod", pod("p2", creationTimestamp="2026-01-01T00:01:00Z"))
+    seen = observer.observe(KEY, NOW)
+    assert seen is not None
+    assert [p.name for p in seen.revisions[REVISION].pods] == counted
+
+
 def test_endpoints_of_a_service_that_is_not_ours_do_not_count(store: Store, observer: Observer) -> None:
     store.upsert("LLMDeployment", llmdeployment())
     store.upsert("Pod", pod("p1"))
