@@ -38,8 +38,8 @@ def silence(ledger: Ledger, guardrails: Collection[str], weight: int, since: dat
     """The longest silence of the ledger's candidate that means something; None when there is none.
 
     Any of its series may fall silent, that of all requests or one of ``guardrails``: those whose events are answers, so that a client which
-    left is none. ``weight`` is its share of the traffic in percent, ``since`` when the step began (for series that never rose). What was due
-    follows from what stable got meanwhile, at weight 100 from the traffic before.
+    left is none. ``weight`` is its share of the traffic in percent, ``since`` when that came into force: a candidate that had lost its pods owes
+    nothing for the time without them. What was due follows from what stable got meanwhile, at weight 100 from the traffic before.
     """
     series = [(source, name) for name in (ALL_REQUESTS, *guardrails) for source in ledger.sources(ledger.stable, name)]
     anew = ledger.anew
@@ -56,11 +56,12 @@ def _of_series(ledger: Ledger, source: str, name: str, weight: int, since: datet
         return None
     beside, rose = 0, None
     for part in reversed(ledger.ring):
+        if part.end <= since:
+            break
         if candidate in part.counts:
             rose = part.end
             break
-        if part.end > since or ledger.total(*candidate).total:
-            beside += part.counts[stable].total if stable in part.counts else 0
+        beside += part.counts[stable].total if stable in part.counts else 0
     lasted = read_at - (rose or since)
     if weight < 100:
         due = beside * weight / (100 - weight)

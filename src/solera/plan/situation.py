@@ -240,7 +240,7 @@ class Situation:
         if ref is None or ledger is None or progress is None or ledger.candidate != ref.revision:
             return None
         answers = [g.name for g in self.intent.guardrails if g.metric in EVENTS_ARE_ANSWERS]
-        return silence(ledger, answers, self.live.get(ref.revision, 0), progress.since)
+        return silence(ledger, answers, self.live.get(ref.revision, 0), self.in_force_since(progress))
 
     def in_force_since(self, progress: Progress) -> datetime:
         """From when the step's weight was shared out: a gateway that takes over late must not make a step shorter."""

@@ -70,6 +70,21 @@ def test_a_candidate_that_never_answered_is_silent_from_the_begin_of_the_step() 
     assert found.due == pytest.approx(20)
 
 
+def test_a_candidate_owes_nothing_for_the_time_without_its_pods() -> None:
+    traffic = Traffic()
+    traffic.run((10, 0.0), (40, 0.0))
+    for _ in range(6):  # stable has all requests
+        traffic.run((0, 0.0), (50, 0.0), step=-1)
+    back = traffic.seconds
+    for _ in range(2):
+        assert silent(traffic, since=back) is None
+        traffic.run((0, 0.0), (40, 0.0))
+    found = silent(traffic, since=back)
+    assert found is not None
+    assert found.lasted == timedelta(seconds=10)
+    assert found.due == pytest.approx(20)
+
+
 def test_clients_that_left_are_no_answers() -> None:
     traffic = Traffic()
     traffic.run((10, 0.0), (40, 0.0))
