@@ -43,11 +43,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class GuardrailQuery:
-    """What to count for one guardrail: a value of ``api.traffic.Metric``; ``slower_than`` is in seconds, None for ErrorRate."""
+    """What to count for one guardrail: a value of ``api.traffic.Metric``; ``slower_than`` is in seconds, None for ErrorRate.
+
+    ``acts``: something is decided by it, so that a source without it is not to be relied on.
+    """
 
     name: str
     metric: str
     slower_than: float | None = None
+    acts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

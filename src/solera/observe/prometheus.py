@@ -109,9 +109,11 @@ class PrometheusSource:
                 except Unreadable as error:
                     errors[target.instance] = f"Unreadable: {target.pod} in Prometheus {self.name}: {error}"
                     continue
+                absent = measured.absent
                 unmeasurable.update(measured.unmeasurable)
-                if measured.absent:
-                    errors[target.instance] = f"NoData: Prometheus {self.name}: {'; '.join(measured.absent.values())}"
+                unmeasurable.update({g.name: absent[g.name] for g in guardrails if g.name in absent and not g.acts})
+                if missing := [absent[g.name] for g in guardrails if g.name in absent and g.acts]:
+                    errors[target.instance] = f"NoData: Prometheus {self.name}: {'; '.join(missing)}"
                 begun, known = exposition.started(found), self._known.get(target.instance)
                 if not begun and known is not None and known.dated:
                     # Another word for the start would make it another process, and the next one with the right word a third.

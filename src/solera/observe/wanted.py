@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from solera.api.defaults import model_name, resolve_rollout
 from solera.api.llmdeployment import LLMDeployment, parse
+from solera.api.traffic import Action
 from solera.errors import SoleraError
 from solera.observe.metrics import GuardrailQuery, Target
 from solera.observe.probe import ProbeTarget
@@ -45,6 +46,7 @@ def request_of(observation: Observation, plan: Plan) -> Request:
             g.name,
             g.metric.value,
             None if g.slower_than is None else g.slower_than.total_seconds(),
+            acts=g.action is not Action.OBSERVE,
         )
         for g in rollout.guardrails
     )

@@ -220,6 +220,15 @@ async def test_what_is_missing_is_no_data_and_never_unmeasurable(server, source)
     )
 
 
+async def test_what_is_only_observed_makes_no_source_unreachable(server, source):
+    server.pod("pod-1", ttft=())
+    observed = GuardrailQuery("ttft", "TimeToFirstToken", 2.5, acts=False)
+    result = await source.read([target(1)], (ERRORS, observed), NOW)
+    assert not result.errors
+    assert result.readings[0].counters["errors"] == Counter(100, 10)
+    assert result.unmeasurable["ttft"].startswith("vLLM shows no vllm:time_to_first_token_seconds_bucket")
+
+
 async def test_an_engine_without_counters_is_unmeasurable(source):
     result = await source.read([target(1, engine="llama.cpp")], GUARDRAILS, NOW)
     assert result.unmeasurable.keys() == {"errors", "ttft"}

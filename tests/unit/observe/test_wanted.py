@@ -49,7 +49,7 @@ def plan(measure=(), probe=()):
 
 GUARDRAILS = [
     {"name": "errors", "metric": "ErrorRate", "limit": "1%"},
-    {"name": "ttft", "metric": "TimeToFirstToken", "slowerThan": "2.5s", "limit": "5%"},
+    {"name": "ttft", "metric": "TimeToFirstToken", "slowerThan": "2.5s", "limit": "5%", "action": "Observe"},
 ]
 
 
@@ -62,7 +62,10 @@ def test_what_a_plan_wants_of_the_pods_that_run():
         metrics={"source": "prod"},
     )
     wanted = request_of(seen, plan((V1, V2, "support-v9-unknown"), (V1, V2)))
-    assert wanted.guardrails == (GuardrailQuery("errors", "ErrorRate"), GuardrailQuery("ttft", "TimeToFirstToken", 2.5))
+    assert wanted.guardrails == (
+        GuardrailQuery("errors", "ErrorRate"),
+        GuardrailQuery("ttft", "TimeToFirstToken", 2.5, acts=False),
+    )
     assert wanted.source == "prod"
     assert [(t.instance, t.revision, t.service, t.engine, t.port, t.answered, t.expected) for t in wanted.targets] == [
         ("a", V1, V1, "vLLM", 8000, False, True),
