@@ -148,8 +148,6 @@ class RolloutStatus(StatusModel):
     """From when the times of what is waited for count, if they did not run meanwhile: a pause, no node for the pods, ready pods that were held back."""
     evidence_at: Timestamp | None = None
     """When the figures under guardrails were taken."""
-    withdrawn: bool | None = None
-    """True when the spec stopped asking for the candidate."""
 
 
 class GuardrailStatus(StatusModel):
