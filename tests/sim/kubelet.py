@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -141,6 +142,14 @@ class Kubelet(MemoryKube):
         self._end(pod)
         self.publish(pod.revision)
         self.later(pod.revision)
+
+    def refuse(self, pod: Pod) -> None:
+        """The kubelet does not take it: its Deployment makes another, and its object stays."""
+        stays = copy.deepcopy(self.objects["Pod", NAMESPACE, pod.uid])
+        self.kill(pod)
+        why = {"reason": "UnexpectedAdmissionError", "message": "Allocate failed due to no healthy devices present"}
+        stays["metadata"] |= {"name": "failed", "uid": "failed"}
+        self._store(("Pod", NAMESPACE, "failed"), {**stays, "status": {"phase": "Failed", **why}}, None)
 
     def _end(self, pod: Pod) -> None:
         self.life.witness.note()

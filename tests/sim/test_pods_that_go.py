@@ -143,11 +143,25 @@ def test_pods_that_may_not_be_made_are_waited_for_and_the_reason_is_told() -> No
     assert "RolledBack" not in [h["event"] for h in life.status["history"]]
 
 
-def test_pods_that_a_quota_keeps_out_keep_no_weight_from_those_that_came_back() -> None:
+@pytest.mark.parametrize("stays", [False, True])
+def test_pods_that_a_quota_keeps_out_are_waited_for_beside_one_that_failed(stays: bool) -> None:
+    life = Life(manifest(), {v: Behaviour(2.0, never_ready=v == "v2") for v in ("v1", "v2")})
+    life.until(settled("v1"), 60)
+    life.edit(serve="v2")
+    life.run(1)
+    _, second = life.pods("v2")
+    life.cluster.refuses["v2"] = "exceeded quota"
+    (life.cluster.refuse if stays else life.cluster.kill)(second)
+    life.run(1200)
+    assert not life.status.get("rejected")
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_pods_that_a_quota_keeps_out_keep_no_weight_from_those_that_came_back(stays: bool) -> None:
     life = shifting(30, replicas=2, steps=[{"weight": 30, "minDuration": "60s"}, {"weight": 100}])
     first, second = life.pods("v2")
     life.cluster.refuses["v2"] = "exceeded quota"
-    life.cluster.kill(second)
+    (life.cluster.refuse if stays else life.cluster.kill)(second)
     break_for_good([first], life)
     life.until(lambda one: one.weights() == {"v1": 100}, 5)
     life.run(20)

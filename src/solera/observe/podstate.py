@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from solera.api.scalars import parse_time
@@ -12,6 +12,10 @@ from solera.plan.types import ObservedPod
 Manifest = dict[str, Any]
 
 ENGINE_CONTAINER = "engine"
+SKEW = timedelta(seconds=2)
+"""How far the clocks of two apiservers may differ, whole seconds included."""
+_ADOPTED = frozenset({"FoundNewReplicaSet", "NewReplicaSetAvailable"})
+"""What the deployment controller says of a ReplicaSet that it found, and of one whose pods were all there once: both stay while none is ready."""
 _STARTING = frozenset({"ContainerCreating", "PodInitializing"})  # not a problem, only not there yet
 
 
@@ -32,6 +36,7 @@ def observed_pod(
         terminating=terminating,
         started=engine_started(status),
         problem=None if terminating else problem(status),
+        ended=status.get("phase") in {"Failed", "Succeeded"},
         mute=(mute or {}).get(meta["uid"]),
     )
 
@@ -77,9 +82,10 @@ def of_an_earlier_one(pod: Manifest, deployment: Manifest | None, owner_since: d
         return False
     if deployment is None:
         return parse_time(created) < owner_since
-    if (deployment.get("status") or {}).get("readyReplicas"):
+    status = deployment.get("status") or {}
+    if status.get("readyReplicas") or _condition(status, "Progressing").get("reason") in _ADOPTED:
         return False
-    return parse_time(created) < parse_time(deployment["metadata"]["creationTimestamp"])
+    return parse_time(created) + SKEW < parse_time(deployment["metadata"]["creationTimestamp"])
 
 
 def not_made(deployment: Manifest) -> str | None:

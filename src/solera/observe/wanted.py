@@ -94,10 +94,14 @@ def _probes(observation: Observation, name: str, obj: LLMDeployment, again: time
 def _running(observation: Observation, name: str) -> Iterator[tuple[ObservedRevision, str, int, ObservedPod, str]]:
     """The pods of a revision whose engine runs, with the engine's name and port as they were when the revision was rendered."""
     revision = observation.revisions.get(name)
-    kept = None if revision is None else revision.controller_revision
-    if revision is None or kept is None:
+    if revision is None:
         return
-    template = kept["data"]["podTemplate"]
+    if (kept := revision.controller_revision) is not None:
+        template = kept["data"]["podTemplate"]
+    elif revision.deployment is not None:  # somebody deleted what it was rendered from; it runs all the same
+        template = revision.deployment["spec"]["template"]
+    else:
+        return
     engine = template["metadata"]["annotations"][ENGINE_ANNOTATION]
     port = template["spec"]["containers"][0]["ports"][0]["containerPort"]
     for pod in revision.pods:

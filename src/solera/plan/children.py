@@ -82,7 +82,9 @@ def desired_children(
         return
     template = overlay(seen.controller_revision["data"]["podTemplate"], version.resolved)
     cache = claim(owner, ref.version, version.resolved)
-    if cache is not None and cache["metadata"]["name"] not in _mounted(seen.deployment):
+    if cache is not None and (
+        cache["metadata"]["name"] not in _mounted(seen.deployment) or _lacks(seen, cache["metadata"]["name"])
+    ):
         yield Apply(cache, f"create PersistentVolumeClaim {cache['metadata']['name']}: {why}")
     yield from apply_if_different(
         service(owner, ref.revision, ref.version, ref.hash, version.resolved), seen.service, why
@@ -97,6 +99,11 @@ def _mounted(workload: Manifest | None) -> set[str]:
     """Names of the claims that a live Deployment's pods mount: those are there, and are left as they are."""
     volumes = workload["spec"]["template"]["spec"].get("volumes") or [] if workload else []
     return {v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v}
+
+
+def _lacks(seen: ObservedRevision, claim: str) -> bool:
+    """Whether the scheduler says that a claim which the Deployment mounts is not there any more: nobody watches claims."""
+    return any(f'persistentvolumeclaim "{claim}" not found' in (p.problem or "") for p in seen.pods)
 
 
 def removals(seen: ObservedRevision, why: str) -> Iterator[Delete]:

@@ -130,8 +130,8 @@ def _stayed_away(s: Situation, candidate: RevisionRef, rollout: Rollout) -> str 
     if s.progress is None:
         if s.now < rollout.clock(rollout.started_at) + patience:
             return None
-        told = [*(p.problem or p.mute for p in pods), None if seen is None else seen.not_made]
-        problem = next((f": {why}" for why in told if why), "")
+        told = None if seen is None else next((p.mute for p in pods if p.mute), seen.problem)
+        problem = f": {told}" if told else ""
         return f"no answer within startupTimeout ({format_duration(patience)}){problem}"
     held, lacks = rollout.held_since, AWAY.get(rollout.hold_reason or "")
     if held is None or lacks is None or s.now < held + patience:

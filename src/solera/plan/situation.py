@@ -131,7 +131,7 @@ class Situation:
             return 0
         missing = 0
         if version is not None and QUOTA in (seen.not_made or "") and not any(p.terminating for p in seen.pods):
-            missing = max(0, version.resolved.replicas - len(seen.pods))
+            missing = max(0, version.resolved.replicas - sum(not p.ended for p in seen.pods))
         return missing + sum((p.problem or "").startswith(UNSCHEDULABLE) for p in seen.pods)
 
     def fully_serving(self, ref: RevisionRef | None) -> bool:
@@ -143,7 +143,7 @@ class Situation:
         """`1 of 2 pods of v2 are ready`, with the problem of one that is not."""
         seen, version = self.seen(ref), self.version_of(ref)
         wanted = 1 if version is None else version.resolved.replicas
-        problem = next((p.problem for p in seen.pods if p.problem), seen.not_made) if seen else None
+        problem = None if seen is None else seen.problem
         ready = 0 if seen is None else seen.ready_endpoints
         return f"{ready} of {wanted} pods of {ref.version} are ready" + (f": {problem}" if problem else "")
 

@@ -40,6 +40,7 @@ class ObservedPod:
     started: datetime | None = None
     problem: str | None = None  # why it does not run, in the kubelet's or scheduler's words
     asked: bool = False  # for a completion, by this operator, whatever came of it
+    ended: bool = False  # it will never run again, and stays as an object only; another is made in its place
     mute: str | None = None  # why it gave no completion when it was asked last, although it is healthy
 
 
@@ -56,6 +57,12 @@ class ObservedRevision:
     ready_endpoints: int = 0
     pods: tuple[ObservedPod, ...] = ()
     not_made: str | None = None  # why its pods may not be made, in the apiserver's words: a quota, an admission policy
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with its pods; of those that have ended, and were followed by others, only if nothing else is."""
+        told = [p.problem for p in self.pods if not p.ended], [self.not_made], [p.problem for p in self.pods if p.ended]
+        return next((why for part in told for why in part if why), None)
 
     @property
     def serving(self) -> bool:

@@ -144,17 +144,19 @@ def test_pods_alone_still_make_a_revision(store: Store, observer: Observer) -> N
     assert [p.terminating for p in seen.revisions[REVISION].pods] == [True]
 
 
+FOUND = {"type": "Progressing", "status": "True", "reason": "FoundNewReplicaSet"}
+
+
 @pytest.mark.parametrize(
     ("deployment", "status", "counted"),
     [
         (None, {}, ["p2"]),  # the same LLMDeployment deleted and created again at once
         ("2026-01-01T00:00:30Z", {}, ["p2"]),
         ("2026-01-01T00:02:00Z", {"replicas": 1}, []),  # its Deployment deleted by another hand, and made anew
-        (
-            "2026-01-01T00:02:00Z",
-            {"replicas": 2, "readyReplicas": 2},
-            ["p1", "p2"],
-        ),  # orphaned pods, which it took over
+        ("2026-01-01T00:01:01Z", {"replicas": 1}, ["p2"]),  # by another apiserver, whose clock differs
+        # Orphaned pods, which it took over; with none of them ready, too.
+        ("2026-01-01T00:02:00Z", {"replicas": 2, "readyReplicas": 2}, ["p1", "p2"]),
+        ("2026-01-01T00:02:00Z", {"replicas": 2, "conditions": [FOUND]}, ["p1", "p2"]),
     ],
 )
 def test_pods_of_an_earlier_deployment_are_no_pods_of_this_one(

@@ -84,6 +84,15 @@ def test_the_pods_counters_are_the_source_when_none_is_named():
     assert request_of(observation(revision(V1, pod("a"))), plan((V1,))).source == "Direct"
 
 
+def test_what_runs_is_asked_also_when_its_controller_revision_was_deleted():
+    kept = revision(V1, pod("a"))
+    assert kept.controller_revision is not None
+    deployment = {"spec": {"template": kept.controller_revision["data"]["podTemplate"]}}
+    wanted = request_of(observation(replace(kept, controller_revision=None, deployment=deployment)), plan((V1,), (V1,)))
+    assert [p.instance for p in wanted.probes] == ["a"]
+    assert [t.instance for t in wanted.targets] == ["a"]
+
+
 def test_an_address_is_that_of_the_newest_pod_that_has_it():
     """A pod whose node was lost is still running by its status, and its requests would be counted once more."""
     later = BEGUN + timedelta(minutes=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from solera.api.llmdeployment import parse
 from solera.plan.children import desired_children
 from solera.plan.intent import read_intent
 from solera.plan.plan import plan
-from solera.plan.types import Apply, Observation, ObservedRevision, Owner
+from solera.plan.types import Apply, Observation, ObservedPod, ObservedRevision, Owner
 from unit.api.cases import base
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -111,6 +112,15 @@ def test_a_cache_that_is_declared_later_is_claimed_before_the_pods_ask_for_it():
     later = resource()
     later["spec"]["template"]["cache"] = {"persistentVolumeClaim": {"size": "1Gi"}}
     assert claims(later, seen) == ["PersistentVolumeClaim", "Service", "Deployment"]
+
+
+def test_a_claim_that_the_scheduler_does_not_find_is_made_again():
+    """It was deleted while pods of an earlier life still held it, and went with them."""
+    cached = resource()
+    cached["spec"]["template"]["cache"] = {"persistentVolumeClaim": {"size": "1Gi"}}
+    why = 'Unschedulable: 0/3 nodes are available: persistentvolumeclaim "chat-v1-cache" not found.'
+    waiting = ObservedPod("p", "u", None, ready=False, answered=False, problem=why)
+    assert claims(cached, replace(serving(cached), pods=(waiting,))) == ["PersistentVolumeClaim", "Service"]
 
 
 def test_a_claim_in_use_is_left_alone():
