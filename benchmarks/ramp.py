@@ -131,7 +131,8 @@ class Evidence:
         within = self.squares / n**2
         chance = np.maximum(x * (x - 1), 0) * within + x * np.sqrt(within)
         assumed = np.minimum(ASSUMED_SIZE, np.maximum(self.squares / n, 1))
-        size = 1 + (np.maximum(self.pairs - chance, 0) + ASSUMED_WORTH * (assumed - 1)) / (x + ASSUMED_WORTH)
+        more = np.maximum(self.pairs - chance, 0) + ASSUMED_WORTH * (assumed - 1)
+        size = 1 + more / (x * np.maximum(1 - within, 0) + ASSUMED_WORTH)
         return np.where(self.total > 0, size, 1.0)
 
     @property
@@ -145,17 +146,16 @@ class Evidence:
 
     @property
     def proven(self) -> Bools:
-        return self._shown(LIMIT, prior_weight(LIMIT, BAD_TO_PASS))
+        return self._shown(LIMIT, prior_weight(LIMIT, BAD_TO_PASS), self.size)
 
     def fits(self, more: Floats | float, budget: float) -> Bools:
         """Whether the harm of all so far, and of ``more``, is within the budget (solera.stats.harm)."""
         events = self.total + more
         share = np.minimum(LIMIT + budget / np.maximum(events, 1e-9), 1 - 1e-9)
         weight = np.interp(np.log(share), _LOG_SHARES, _PRIORS)
-        return (events * (1 - LIMIT) <= budget) | self._shown(share, weight)
+        return (events * (1 - LIMIT) <= budget) | self._shown(share, weight, np.round(self.size, 2))
 
-    def _shown(self, share: Floats | float, weight: Floats | float) -> Bools:
-        size = self.size
+    def _shown(self, share: Floats | float, weight: Floats | float, size: Floats) -> Bools:
         alone = shown_below(self.bad, self.total, share, weight, LEVEL)
         return alone & shown_below(self.bad / size, self.total / size, share, weight, LEVEL - ALLOWED)
 

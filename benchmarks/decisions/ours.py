@@ -127,7 +127,8 @@ def _burst_size(n: Floats, x: Floats) -> Floats:
         mean = np.where(total > 0, squares / total, 1.0)
     chance = np.maximum(bad * (bad - 1), 0) * within + bad * np.sqrt(within)
     assumed = np.minimum(ASSUMED_SIZE, np.maximum(mean, 1))
-    return 1 + (np.maximum(pairs - chance, 0) + ASSUMED_WORTH * (assumed - 1)) / (bad + ASSUMED_WORTH)
+    more = np.maximum(pairs - chance, 0) + ASSUMED_WORTH * (assumed - 1)
+    return 1 + more / (bad * np.maximum(1 - within, 0) + ASSUMED_WORTH)
 
 
 def _under(n: Floats, x: Floats, limit: float, level: float) -> Bools:

@@ -89,8 +89,10 @@ def bets_on(ledger: Ledger, source: str, guardrail: str, limit: float, level: fl
 
 
 def spread_of(ledger: Ledger, source: str, revision: str, guardrail: str) -> Spread:
-    """How the bad events of this series are spread over the intervals that are over."""
-    return ledger.spreads.get((source, revision, guardrail), Spread())
+    """How the bad events of this series are spread over the intervals, the one in progress included: what counts already must be known for a burst."""
+    series = (source, revision, guardrail)
+    over, now = ledger.spreads.get(series, Spread()), ledger.gathered.get(series, ZERO)
+    return over.add(now.bad, now.total) if now.total else over
 
 
 def regather(ledger: Ledger) -> Ledger:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,9 @@ import pytest
 from scrapes import CANDIDATE, STABLE, Process, at, ledger, stable
 
 from solera.plan.evidence import Ledger, absorb, from_record, to_record
+from solera.plan.guardrail import GuardrailSpec
 from solera.plan.intervals import bets_on, limits_of, risk_of, rollback_level, spread_of
+from solera.plan.showing import Evidence, Levels, worse_than_stable
 from solera.stats.interval_bets import Bets
 
 KEY = ("engine", "errors")
@@ -143,3 +146,18 @@ def test_another_level_is_tested_from_then_on() -> None:
 )
 def test_the_risk_of_one_test_is_read_from_a_raw_spec(rollout: Any, risk: float) -> None:
     assert risk_of({"rollout": rollout}) == pytest.approx(risk)
+
+
+def test_a_burst_in_the_interval_in_progress_is_known_for_one_at_every_look() -> None:
+    """Both arms keep the ratio of 2; the candidate fails by eight at a time, once in the first interval."""
+    new, old = Process(), stable()
+    of = absorb(ledger(), [old.read(0.5)], step=0, now=at(0.5), limits={})
+    spec = GuardrailSpec("errors", "ErrorRate", None, None, 2.0, False, "RollBack")
+    for second in range(1, 6):
+        old.serve(320, 3)
+        new.serve(16, 8 * (second == 3))
+        of = absorb(of, [old.read(second), new.read(second)], step=0, now=at(second), limits={})
+        evidence = Evidence(spec, of, "engine", Levels(math.log(20), math.log(20)))
+        assert evidence.size > 6  # assumed, and then seen
+        assert not worse_than_stable(evidence, 2.0)
+    assert of.pairings["engine", "errors"].profile.log_e_above(2.0) > math.log(20)  # one by one it would be

@@ -603,8 +603,7 @@ class TestSentences:
             "12 of 3,000 requests bad (0.4%), at most 0.811%: shown to be under the limit of 1%"
         )
         assert verdict(counted(800, 5)).reason == (
-            "5 of 800 requests bad (0.625%), between 0.127% and 1.98%: "
-            "not yet shown to be under or over the limit of 1%"
+            "5 of 800 requests bad (0.625%), between 0.127% and 2%: not yet shown to be under or over the limit of 1%"
         )
         assert verdict(counted(900, 41)).reason == (
             "41 of 900 requests bad (4.56%), at least 2.85%: over the limit of 1%"
