@@ -221,6 +221,21 @@ def test_the_version_that_carries_the_traffic_stays(kube: Kube, deployed: cases.
     kube.send("replace", changed)
 
 
+def test_the_version_that_is_kept_warm_stays(kube: Kube, deployed: cases.Object) -> None:
+    warm = {"version": "v1", "revision": "chat-v1-abcdefgh", "hash": "abcdefgh"}
+    now = warm | {"version": "v2", "revision": "chat-v2-abcdefgh"}
+    status(kube, deployed, {"stable": now, "previous": warm})
+    changed = copy.deepcopy(deployed)
+    changed["spec"]["versions"].pop(0)
+    changed["spec"]["serve"] = "v2"
+    says = kube.send("replace", changed, check=False).stderr
+    assert "spec.versions: Forbidden: v1 is kept warm, to go back to, and cannot be removed yet; wait until" in says
+    status(kube, deployed, {"stable": now})
+    kube.send("replace", changed)
+    # What is missing already keeps no status from being written.
+    status(kube, changed, {"stable": now, "previous": warm})
+
+
 def test_an_old_finding_does_not_stop_other_edits(kube: Kube, deployed: cases.Object) -> None:
     """Annotations and the removal of a finalizer go through, because no rule at the root reads spec alone."""
     name = deployed["metadata"]["name"]

@@ -18,7 +18,7 @@ Object = dict[str, Any]
 Weights = dict[str, int]
 
 NOT_BY_EVIDENCE = re.compile(
-    r"no answer within startupTimeout|no ready endpoint since|no answer since|not all pods ready since|inconclusive|aborted"
+    r"no answer within startupTimeout|no ready endpoint (since|after)|no answer since|not all pods ready since|inconclusive|aborted"
 )
 STALE = 185.0 + 5.0
 """Seconds after which evidence says nothing about now (verdict.STALE_AFTER), and one scrape."""

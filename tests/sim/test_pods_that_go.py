@@ -401,3 +401,117 @@ def test_time_without_pods_is_no_time_of_the_step(delay: float) -> None:
     back = life.timeline.t
     life.until(lambda one: one.weights() == {"v2": 100}, 300)
     assert life.timeline.t - back > 55
+
+
+def crash_loop(life: Life, *, there: float, away: float) -> None:
+    """All pods of the candidate go and come back, once."""
+    pods = life.pods("v2")
+    break_for_good(pods, life)
+    for pod in pods:
+        pod.requests, pod.bad = 0, {}
+    life.until(lambda one: one.weights() == {"v1": 100}, 5)
+    life.run(away)
+    if life.status.get("candidate"):
+        mend(life.pods("v2"), life)
+        life.run(there)
+
+
+@pytest.mark.parametrize("how", ["Hold", "RollBack"])
+@pytest.mark.parametrize(("there", "minimum"), [(50.0, "60s"), (50.0, "5s"), (3.0, "60s")])
+def test_a_candidate_that_loses_all_its_pods_again_and_again_is_inconclusive_in_the_end(
+    how: str, there: float, minimum: str
+) -> None:
+    guardrail = {"name": "errors", "metric": "ErrorRate", "limit": "0.1%"}
+    step = {"weight": 30, "minDuration": minimum, "maxDuration": "5m"}
+    life = shifting(30, steps=[step, {"weight": 100}], onInconclusive=how, guardrails=[guardrail])
+    seen = set()
+    for _ in range(12):
+        crash_loop(life, there=there, away=50.0)
+        seen.add(life.waits_for)
+    if how == "Hold":
+        assert "Inconclusive" in seen
+        assert life.status["candidate"]
+    else:
+        assert life.reason("Stalled") == "RolledBack"
+        assert "inconclusive after 5m" in life.status["rejected"][0]["reason"]
+
+
+def test_a_candidate_that_loses_its_pods_once_has_the_whole_time_of_its_step_again() -> None:
+    guardrail = {"name": "errors", "metric": "ErrorRate", "limit": "0.1%"}
+    step = {"weight": 30, "minDuration": "5s", "maxDuration": "5m"}
+    life = shifting(30, steps=[step, {"weight": 100}], onInconclusive="RollBack", guardrails=[guardrail])
+    life.run(280)
+    crash_loop(life, there=290.0, away=60.0)
+    assert life.status["candidate"]
+    life.until(lambda one: one.reason("Stalled") == "RolledBack", 30)
+
+
+def test_waits_for_a_node_again_and_again_are_no_time_of_the_step() -> None:
+    guardrail = {"name": "errors", "metric": "ErrorRate", "limit": "0.1%"}
+    step = {"weight": 30, "minDuration": "5s", "maxDuration": "5m"}
+    life = shifting(30, steps=[step, {"weight": 100}], onInconclusive="RollBack", guardrails=[guardrail])
+    for _ in range(4):
+        break_for_good(life.pods("v2"), life)
+        unschedulable(life.pods("v2"), life)
+        life.run(400)
+        for pod in life.pods("v2"):
+            life.cluster.set_ready(pod, True)
+        life.run(30)
+        assert life.weights() == {"v1": 70, "v2": 30}
+
+
+def test_what_waits_for_approval_loses_no_time_with_its_pods() -> None:
+    step = {"weight": 30, "minDuration": "5s", "maxDuration": "60s", "pause": {"until": "Approved"}}
+    life = shifting(30, steps=[step, {"weight": 100, "minDuration": "5s"}], onInconclusive="RollBack")
+    for _ in range(4):
+        crash_loop(life, there=200.0, away=20.0)
+    assert life.waits_for == "WaitingForApproval"
+    life.ask("promote")
+    life.until(settled("v2"), 200)
+
+
+def test_a_candidate_is_not_rolled_back_for_a_stable_that_has_no_pods() -> None:
+    step = {"weight": 30, "minDuration": "30s", "maxDuration": "5m"}
+    life = shifting(30, steps=[step, {"weight": 100, "minDuration": "5s"}], onInconclusive="RollBack")
+    life.behave("v1", Behaviour(2.0, never_ready=True))
+    life.run(600)
+    assert life.weights() == {"v1": 70, "v2": 30}
+    assert life.waits_for == "StableUnavailable"
+    assert "v1, which the rest of the requests is for, has no ready endpoint" in life.status["rollout"]["message"]
+    life.behave("v1", Behaviour(2.0))
+    life.until(settled("v2"), 300)
+
+
+def test_what_is_promoted_and_loses_its_pods_again_and_again_is_rolled_back_in_the_end() -> None:
+    life = Life(
+        manifest(steps=[{"weight": 100, "minDuration": "5s"}], guardrails=[], keepPrevious="10m"),
+        {v: Behaviour(2.0) for v in ("v1", "v2")},
+    )
+    life.until(settled("v1"), 60)
+    life.edit(serve="v2")
+    for falls in range(1, 4):
+        life.until(lambda one: (one.status.get("previous") or {}).get("version") == "v1", 120)
+        life.run(60)
+        pods = life.pods("v2")
+        break_for_good(pods, life)
+        life.until(lambda one: one.weights() == {"v1": 100}, 5)
+        assert (life.reason("Stalled") == "RolledBack") == (falls == 3)
+        life.run(30)
+        mend(pods, life)
+    life.until(lambda one: one.running() == {"v1"}, 120)
+
+
+@pytest.mark.parametrize("how", ["abort", "withdraw"])
+def test_what_keeps_the_requests_at_a_version_that_should_go_is_told(how: str) -> None:
+    life = shifting(60, steps=[{"weight": 60, "minDuration": "10m"}, {"weight": 100}])
+    life.behave("v1", Behaviour(2.0, never_ready=True))
+    life.run(5)
+    if how == "abort":
+        life.ask("abort")
+    else:
+        life.edit(serve="v1")
+    life.run(600)
+    assert life.weights() == {"v1": 40, "v2": 60}
+    assert any("cannot carry the traffic now" in c["message"] for c in life.status["conditions"])
+    life.behave("v1", Behaviour(2.0))
+    life.until(settled("v1"), 120)

@@ -181,6 +181,12 @@ def _status(versions: Node, status: Node) -> Findings:
             versions.path,
             f"{stable} carries the traffic and cannot be removed; move spec.serve to another version and wait until it does",
         )
+    warm = status.at("previous", "version").text
+    if warm and warm not in models:
+        yield InvalidSpec(
+            versions.path,
+            f"{warm} is kept warm, to go back to, and cannot be removed yet; wait until status.previous is gone",
+        )
 
 
 def _time(node: Node) -> datetime | None:

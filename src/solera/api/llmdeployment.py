@@ -50,7 +50,9 @@ class LLMDeploymentSpec(SpecModel):
 class LLMDeployment(SpecModel):
     """A self-hosted language model through its life: versions, the rollout from one to the next, and their retirement."""
 
-    model_config = ConfigDict(json_schema_extra=rules(cel.NAME_NOT_REUSED, cel.SERVING_VERSION_STAYS))
+    model_config = ConfigDict(
+        json_schema_extra=rules(cel.NAME_NOT_REUSED, cel.SERVING_VERSION_STAYS, cel.WARM_VERSION_STAYS)
+    )
 
     api_version: Literal["solera.dev/v1alpha1"] = "solera.dev/v1alpha1"
     """Version of the API."""

@@ -254,3 +254,14 @@ SERVING_VERSION_STAYS = Rule(
     field_path=".spec.versions",
     forbidden=True,
 )
+# What is missing already locks nothing: a status is written all the same.
+WARM_VERSION_STAYS = Rule(
+    "!has(self.status) || !has(self.status.previous) || "
+    "self.spec.versions.exists(v, v.name == self.status.previous.version) || "
+    "!oldSelf.spec.versions.exists(v, v.name == self.status.previous.version)",
+    "the version that is kept warm cannot be removed yet",
+    "'%s is kept warm, to go back to, and cannot be removed yet; wait until status.previous is gone'"
+    ".format([self.status.previous.version])",
+    field_path=".spec.versions",
+    forbidden=True,
+)

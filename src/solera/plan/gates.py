@@ -65,7 +65,13 @@ def split_matches(evidence: StepEvidence, weight: int) -> bool:
 PAUSED = "Paused"
 STUCK = "Stuck"
 WAITING_FOR_PODS = "WaitingForPods"
+WAITING_FOR_APPROVAL = "WaitingForApproval"
 BUDGET_SPENT = "BudgetSpent"
+STABLE_UNAVAILABLE = "StableUnavailable"
+OF_EVIDENCE = frozenset(
+    {"GuardrailHolds", "TooFewRequests", "SplitMismatch", "WaitingForProof", "WaitingForEvidence", "Inconclusive"}
+)
+"""What a step waits for that requests will tell."""
 
 
 def paused_words(since: datetime, by: str | None) -> str:
@@ -97,6 +103,12 @@ def pods_gate(gate: Gate, steps: Sequence[ResolvedStep], index: int, held: datet
     return _held_too_long(steps[index], held, now, Gate(False, WAITING_FOR_PODS, words, hold=True))
 
 
+def stable_gate(gate: Gate, version: str) -> Gate:
+    """The same gate while stable has no pods: what is compared with it says nothing, and no time makes that the candidate's fault."""
+    words = f"{gate.message}; {version}, which the rest of the requests is for, has no ready endpoint"
+    return Gate(False, STABLE_UNAVAILABLE, words, hold=True)
+
+
 def step_gate(
     steps: Sequence[ResolvedStep],
     index: int,
@@ -107,10 +119,12 @@ def step_gate(
     judgement: Judgement | None,
     ramp: Ramp | None = None,
     counted_since: datetime | None = None,
+    lost: timedelta = timedelta(0),
 ) -> Gate:
     """The gate of step ``index``, in force since ``since``. ``judgement`` is None when the rollout has no guardrails, ``ramp`` unless it is adaptive.
 
     ``counted_since`` is when the newest guardrail began to count, if that was in mid-rollout: from then on its evidence has the whole ``maxDuration``.
+    ``lost`` is what of that is over already for a candidate that has lost its pods more than once.
     Every condition is checked in the order in which a person would ask: broken, time, requests, share, approval, proof.
     """
     step = steps[index]
@@ -122,11 +136,15 @@ def step_gate(
         # Not knowing better is a reason to wait; only bad answers are one to end a rollout.
         bad = any(c.counter.bad for c in ramp.counted)
         return Gate(False, BUDGET_SPENT, f"{name} holds: {_spent_words(ramp)}", hold=True, inconclusive=bad)
-    begun = since if counted_since is None else max(since, counted_since)
+    begun = (since if counted_since is None else max(since, counted_since)) - lost
     if judgement is not None and judgement.hold and not silent:
         return _late(step, begun, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True))
     if now < ready_at:
-        return Gate(False, "MinDuration", f"{name} lasts until {format_time(ready_at)} at least", ready_at)
+        lasts = f"{name} lasts until {format_time(ready_at)} at least"
+        if lost:
+            words = f"{lasts}; the candidate has lost all its pods again and again"
+            return _late(step, begun, now, Gate(False, "MinDuration", words, ready_at))
+        return Gate(False, "MinDuration", lasts, ready_at)
     if evidence.candidate_requests < step.min_requests:
         waits = f"{name} waits for requests: {evidence.candidate_requests} of {step.min_requests}"
         return _late(step, begun, now, Gate(False, "TooFewRequests", waits))
@@ -135,7 +153,7 @@ def step_gate(
         waits = f"{name} waits: the candidate gets {seen} of {evidence.all_requests} requests, the route says {step.weight}%"
         return _late(step, begun, now, Gate(False, "SplitMismatch", waits, hold=True))
     if step.needs_approval and not approved:
-        return Gate(False, "WaitingForApproval", f"{name} waits for approval", hold=True)
+        return Gate(False, WAITING_FOR_APPROVAL, f"{name} waits for approval", hold=True)
     proven = judgement is None or judgement.passed
     to = (
         onward(steps, index, ramp, proven=proven) if ramp is not None else index + 1 if index + 1 < len(steps) else None

@@ -6,6 +6,7 @@ that they explain, so that a crash between two writes cannot part them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from solera.errors import SoleraError
 
 PROGRESS_ANNOTATION = "solera.dev/progress"
 MAX_LIST = 32
+LONGEST = 10**9  # seconds: more cannot be taken from every time
 MAX_HISTORY = 20
 
 BEGINS = "RolloutStarted"
@@ -41,12 +43,15 @@ class Progress:
     """The step in force: written on the route in the same apply as its weight.
 
     ``weight`` is what the step planned in percent when it was begun, so that an edit of the steps is seen; None if it was not written.
+    ``lost`` is None until the candidate has lost all its pods in this step. From its return on the step has its whole time anew, once: what of that was
+    over when the pods went again.
     """
 
     rollout: str
     step: int
     since: datetime
     weight: int | None = None
+    lost: timedelta | None = None
 
     @property
     def candidate(self) -> str:
@@ -54,18 +59,21 @@ class Progress:
         return self.rollout.partition("-")[0]
 
     def to_annotation(self) -> str:
-        """`<rollout id>/<step>/<RFC 3339 since>/<weight>`."""
+        """`<rollout id>/<step>/<RFC 3339 since>/<weight>/<seconds lost>`."""
         weight = "" if self.weight is None else f"/{self.weight}"
-        return f"{self.rollout}/{self.step}/{format_time(self.since)}{weight}"
+        lost = "" if self.weight is None or self.lost is None else f"/{math.ceil(self.lost.total_seconds())}"
+        return f"{self.rollout}/{self.step}/{format_time(self.since)}{weight}{lost}"
 
 
 def parse_progress(text: str | None) -> Progress | None:
     """The inverse of ``Progress.to_annotation``; None for anything that this operator did not write."""
     parts = (text or "").split("/")
-    if len(parts) not in (3, 4) or not all(part.isdecimal() for part in parts[1::2]):
+    if len(parts) not in (3, 4, 5) or not all(part.isdecimal() for part in (parts[1], *parts[3:])):
         return None
     try:
-        return Progress(parts[0], int(parts[1]), parse_time(parts[2]), int(parts[3]) if len(parts) == 4 else None)
+        weight = int(parts[3]) if len(parts) > 3 else None
+        lost = timedelta(seconds=min(int(parts[4][:10]), LONGEST)) if len(parts) > 4 else None
+        return Progress(parts[0], int(parts[1]), parse_time(parts[2]), weight, lost)
     except SoleraError:
         return None
 

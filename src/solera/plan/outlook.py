@@ -40,11 +40,11 @@ def look_out(s: Situation, routing: Routing) -> Outlook:
         return _rollout(s, routing)
     leaving = [d for d in s.memory.draining if d.ref.revision in s.live]
     if leaving:
-        name = leaving[0].ref.version
+        name, why = leaving[0].ref.version, routing.traffic.message
         return Outlook(
             State.ROLLING_BACK,
-            "RollingBack",
-            f"traffic leaves {name}",
+            routing.traffic.held or "RollingBack",
+            f"traffic leaves {name}" + (f"; {why}" if why else ""),
             f"0% to {name}",
             None,
             bool(routing.traffic.held),

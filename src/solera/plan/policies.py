@@ -18,6 +18,9 @@ from solera.plan.situation import Situation
 from solera.plan.traffic import AWAY, routed_progress
 from solera.plan.verbs import answer_request
 
+FALLS = 2
+"""So often what was promoted may lose all its pods and be let in anew; the next time it is rolled back."""
+
 
 def adopt_routed(s: Situation) -> Decision | None:
     """Status was lost (a restore from a backup): what the route carries is what is stable, a candidate on its way in is not."""
@@ -192,8 +195,12 @@ def roll_back_promoted(s: Situation) -> Decision | None:
         why = _silent(s.silence, mute)
     if why is None or not s.fully_serving(previous.ref):
         return None
-    version = s.version_of(stable)
     message = f"{stable.version} is rolled back to {previous.ref.version} after its promotion: {why}"
+    return _back_to_previous(s, previous, stable, message)
+
+
+def _back_to_previous(s: Situation, previous: Previous, stable: RevisionRef, message: str) -> Decision:
+    version, memory = s.version_of(stable), s.memory
     rejected = Rejected(stable.version, stable.hash, s.now, message, "" if version is None else version.operational)
     promoted = tuple(p for p in memory.promoted if p.hash != stable.hash)
     memory = replace(
@@ -213,6 +220,9 @@ def fall_back(s: Situation) -> Decision | None:
     message = (
         f"{stable.version} has no ready endpoint after its promotion; {previous.ref.version}, still warm, answers again"
     )
+    if s.target == stable and _fell_back_before(s, stable) >= FALLS:
+        why = f"{message}; it has lost all its pods so {FALLS} times before"
+        return _back_to_previous(s, previous, stable, f"{stable.version} is rolled back: {why}")
     if s.target != stable:  # nothing would let it in anew, so it is kept warm in its turn
         memory = replace(memory, stable=previous.ref, previous=replace(previous, ref=stable))
         return decided(s, memory, "FellBack", message, "Warning")
@@ -220,6 +230,16 @@ def fall_back(s: Situation) -> Decision | None:
     promoted = tuple(p for p in memory.promoted if p.hash != stable.hash or not by_steps)
     memory = replace(memory, stable=previous.ref, previous=None, rollout=None, promoted=promoted).drain(stable, None)
     return decided(s, memory, "FellBack", message, "Warning")
+
+
+def _fell_back_before(s: Situation, ref: RevisionRef) -> int:
+    """How often what was promoted has lost all its pods while the old revision was warm, as far as the history tells, since anybody asked to try again."""
+    times, begun = 0, False
+    for _, event, message in s.memory.history:
+        if event == "RolloutStarted":
+            begun = message.endswith(f"({ref.revision})")
+        times = 0 if event == "Retried" else times + (begun and event == "FellBack")
+    return times
 
 
 def _weightless_since(s: Situation, previous: Previous) -> datetime | None:

@@ -227,7 +227,8 @@ def _stalled(s: Situation, outlook: Outlook) -> Finding | None:
         return Finding(ConditionType.STALLED, True, *s.problem)
     rejected = rejection(s) if s.target != s.memory.stable else None
     if rejected is not None:
-        return Finding(ConditionType.STALLED, True, "RolledBack", rejected.reason)
+        held = f"; {outlook.message}" if outlook.state is State.ROLLING_BACK and outlook.hold else ""
+        return Finding(ConditionType.STALLED, True, "RolledBack", f"{rejected.reason}{held}")
     return None
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from solera.plan.children import apply_if_different
+from solera.plan.gates import WAITING_FOR_APPROVAL
 from solera.plan.memory import PROGRESS_ANNOTATION, Progress
 from solera.plan.situation import Situation
-from solera.plan.traffic import Traffic, desired_traffic
+from solera.plan.traffic import AWAY, Traffic, desired_traffic
 from solera.plan.types import Action, Apply, Delete
 from solera.render.route import http_route
 
@@ -73,7 +75,30 @@ def route_now(s: Situation) -> Routing:
     if progress is not None and progress == s.progress and not traffic.held and s.live.keys() - traffic.weights.keys():
         # Until now one had requests that should have none by this step. Its drain must not be counted from before.
         progress = replace(progress, since=s.now)
+    if progress is not None and progress == s.progress and s.stable_is_back:
+        progress = replace(progress, since=s.now)
+    progress = _with_lost(s, progress, traffic.weights)
     return Routing(traffic, progress, _write(s, traffic.weights, progress))
+
+
+def _with_lost(s: Situation, progress: Progress | None, weights: Mapping[str, int]) -> Progress | None:
+    """The same step, with what its time has lost to a candidate that loses all its pods again and again.
+
+    The first time is free: a node may go. So is a wait for a node, a pause, and all until a person was asked to approve.
+    """
+    candidate, rollout = s.memory.candidate, s.memory.rollout
+    same = s.progress is not None and progress is not None and progress.step == s.progress.step
+    if candidate is None or rollout is None or progress is None or not same or s.paused:
+        return progress
+    there, will_be = bool(s.live.get(candidate.revision)), bool(weights.get(candidate.revision))
+    if there and not will_be:
+        gate = s.gate
+        if s.lost is None or gate is None or gate.reason == WAITING_FOR_APPROVAL:
+            return replace(progress, lost=timedelta(0))
+        return replace(progress, lost=s.lost + s.lasted)
+    if will_be and not there and progress.lost and rollout.held_since is not None and rollout.hold_reason in AWAY:
+        return replace(progress, lost=progress.lost + (s.now - rollout.held_since))
+    return progress
 
 
 def _write(s: Situation, weights: Mapping[str, int], progress: Progress | None) -> Apply | None:

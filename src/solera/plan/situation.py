@@ -11,6 +11,8 @@ from solera.api.scalars import parse_time
 from solera.plan.children import cannot_be_rendered
 from solera.plan.clock import memory_at, progress_at
 from solera.plan.gates import (
+    OF_EVIDENCE,
+    STABLE_UNAVAILABLE,
     STUCK,
     WAITING_FOR_PODS,
     Gate,
@@ -19,44 +21,35 @@ from solera.plan.gates import (
     paused_gate,
     pods_gate,
     silent_gate,
+    stable_gate,
     step_gate,
 )
-from solera.plan.intent import Intent, VersionIntent
+from solera.plan.intent import Intent
 from solera.plan.judging import judgement_of, ramp_of
 from solera.plan.lifecycle import effective_version, may_start, refuses
 from solera.plan.memory import Memory, Previous, Progress, RevisionRef
+from solera.plan.pods import Pods
 from solera.plan.ramp import Ramp
 from solera.plan.silence import Silence, silence
 from solera.plan.traffic import live_weights, route_accepted, routed_progress
-from solera.plan.types import Observation, ObservedRevision
+from solera.plan.types import Observation
 from solera.plan.verdict import GuardrailVerdict, Judgement
 
 AT_ONCE = (ResolvedStep(100, timedelta(0), 0, timedelta(hours=2), needs_approval=False),)
 """The plan for a revision that has carried all traffic here before: as soon as it is ready, without gates."""
-
-UNSCHEDULABLE = "Unschedulable"
-"""How the problem of a pod begins for which there is no node."""
-
-CONTAINER = "container "
-"""How the problem of a pod begins that runs and ends, or cannot be begun: not that of one which was evicted."""
-
-QUOTA = "exceeded quota"
-"""What the apiserver says of a pod that a ResourceQuota does not let in."""
 
 EVENTS_ARE_ANSWERS = frozenset({"ErrorRate", "TimeToFirstToken"})
 """Metrics whose events are answers of the engine. RequestLatency has an event for a client that gave up, too."""
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Pods):
     """``target`` is the revision that should carry the traffic, None with ``problem`` saying why there is none.
 
     ``live`` are the weights of the live route in percent, ``progress`` the step in force, ``verdicts`` and ``judgement`` what the
     evidence says (None without guardrails), ``ramp`` what the budget allows (None unless the rollout is adaptive).
     """
 
-    observation: Observation
-    intent: Intent
     memory: Memory
     effective: str
     target: RevisionRef | None
@@ -97,72 +90,6 @@ class Situation:
         """True when no further step is planned."""
         return self.progress is not None and self.progress.step >= len(self.steps) - 1
 
-    def seen(self, ref: RevisionRef | None) -> ObservedRevision | None:
-        """The live children of a revision; None when there are none."""
-        return None if ref is None else self.observation.revisions.get(ref.revision)
-
-    def version_of(self, ref: RevisionRef) -> VersionIntent | None:
-        """What the manifest says of a revision's version; None when it has left the manifest."""
-        return self.intent.versions.get(ref.version)
-
-    def has_endpoint(self, ref: RevisionRef | None) -> bool:
-        """One pod of a revision is ready at least."""
-        seen = self.seen(ref)
-        return seen is not None and seen.ready_endpoints > 0
-
-    def all_ready(self, ref: RevisionRef | None) -> bool:
-        """All replicas of a revision are ready."""
-        return self._are_ready(ref, without=0)
-
-    def all_there(self, ref: RevisionRef | None) -> bool:
-        """All replicas of a revision are ready that have a node, or room in a quota."""
-        return self._are_ready(ref, without=self._without_node(ref))
-
-    def _are_ready(self, ref: RevisionRef | None, *, without: int) -> bool:
-        seen, version = self.seen(ref), None if ref is None else self.version_of(ref)
-        if seen is None or version is None:
-            return False
-        return seen.ready_endpoints >= max(1, version.resolved.replicas - without)
-
-    def _without_node(self, ref: RevisionRef | None) -> int:
-        """Pods of it that have no node, or are not made since a quota has no room for them. What pods on their way out leave is room soon."""
-        seen, version = self.seen(ref), None if ref is None else self.version_of(ref)
-        if seen is None:
-            return 0
-        missing = 0
-        if version is not None and QUOTA in (seen.not_made or "") and not any(p.terminating for p in seen.pods):
-            missing = max(0, version.resolved.replicas - sum(not p.ended for p in seen.pods))
-        return missing + sum((p.problem or "").startswith(UNSCHEDULABLE) for p in seen.pods)
-
-    def fully_serving(self, ref: RevisionRef | None) -> bool:
-        """All replicas of a revision are ready, and one has answered a real completion."""
-        seen = self.seen(ref)
-        return seen is not None and seen.serving and self.all_ready(ref)
-
-    def pods_ready(self, ref: RevisionRef) -> str:
-        """`1 of 2 pods of v2 are ready`, with the problem of one that is not."""
-        seen, version = self.seen(ref), self.version_of(ref)
-        wanted = 1 if version is None else version.resolved.replicas
-        problem = None if seen is None else seen.problem
-        ready = 0 if seen is None else seen.ready_endpoints
-        return f"{ready} of {wanted} pods of {ref.version} are ready" + (f": {problem}" if problem else "")
-
-    def unasked(self, ref: RevisionRef) -> bool:
-        """True while a ready pod of this revision was not asked for a completion yet: the operator has just started, or the pod has."""
-        seen = self.seen(ref)
-        return seen is not None and any(p.ready and not p.asked and not p.answered for p in seen.pods)
-
-    def unscheduled(self, ref: RevisionRef) -> bool:
-        """True while a pod of this revision lacks nothing but a node, or room in a quota: then time brings it. Not while another has a problem of its own."""
-        seen = self.seen(ref)
-        broken = seen is not None and any((p.problem or "").startswith(CONTAINER) for p in seen.pods)
-        return not broken and self._without_node(ref) > 0
-
-    def patience(self, ref: RevisionRef) -> timedelta:
-        """How long a candidate may be away or start up, also one whose version has left the manifest."""
-        version = self.version_of(ref)
-        return timedelta(minutes=30) if version is None else version.resolved.startup_timeout
-
     def kept_until(self, previous: Previous) -> datetime:
         """Until when the revision that served before is kept warm: not beyond its own date, whenever that was declared."""
         version = self.version_of(previous.ref)
@@ -190,7 +117,7 @@ class Situation:
         index, rollout = min(self.progress.step, len(self.steps) - 1), self.memory.rollout
         if rollout.paused_at is not None:
             return paused_gate(self.steps, index, rollout.paused_at, rollout.paused_by)
-        since = rollout.clock(self.in_force_since(self.progress))
+        since, stable = rollout.clock(self.in_force_since(self.progress)), self.memory.stable
         if self.silence is not None and not self.at_last_step:
             return silent_gate(self.steps, index, self._held_for(STUCK), self.now)
         gate = step_gate(
@@ -203,11 +130,24 @@ class Situation:
             self.judgement,
             self.ramp,
             self.counted_since,
+            self.lost or timedelta(0),
         )
+        away = stable is not None and (not self.has_endpoint(stable) or self.stable_is_back)
+        if stable is not None and away and gate.reason in OF_EVIDENCE and self.steps[index].weight < 100:
+            return stable_gate(gate, stable.version)
         if not gate.open or self.fully_serving(self.memory.candidate):
             return gate
         held = self._held_for(WAITING_FOR_PODS)
         return pods_gate(gate, self.steps, index, held, self.now, self.pods_ready(self.memory.candidate))
+
+    @property
+    def stable_is_back(self) -> bool:
+        """Stable had no pods and has some: what the step has seen meanwhile was no comparison, so it is to begin anew."""
+        rollout, progress = self.memory.rollout, self.progress
+        if self.memory.candidate is None or rollout is None or progress is None or self.paused:
+            return False
+        held = rollout.held_since if rollout.hold_reason == STABLE_UNAVAILABLE else None
+        return held is not None and progress.since < held and self.has_endpoint(self.memory.stable)
 
     @property
     def counted_since(self) -> datetime | None:
@@ -215,6 +155,23 @@ class Situation:
         ledger = self.observation.ledger
         anew = {} if ledger is None else ledger.anew
         return max((anew[g.name] for g in self.intent.guardrails if g.name in anew), default=None)
+
+    @property
+    def lost(self) -> timedelta | None:
+        """What the step in force has lost of its time. What was edited since begins with the whole of it."""
+        if self.progress is None or not self.progress.lost:
+            return None if self.progress is None else self.progress.lost
+        edited = self.counted_since
+        return timedelta(0) if edited and edited > self.in_force_since(self.progress) else self.progress.lost
+
+    @property
+    def lasted(self) -> timedelta:
+        """How long the step has been in force since its candidate came, or came back; nothing while the gateway has not taken it over."""
+        rollout, progress, ledger = self.memory.rollout, self.progress, self.observation.ledger
+        if rollout is None or progress is None or (ledger is not None and ledger.step != progress.step):
+            return timedelta(0)
+        begun = rollout.clock(self.in_force_since(progress))
+        return max(self.now - max(begun, self.counted_since or begun), timedelta(0))
 
     def _held_for(self, reason: str) -> datetime:
         """Since when the rollout is held for this reason; now, if it was not."""

@@ -123,3 +123,9 @@ def test_whatever_stands_in_an_object_is_accepted_or_refused_but_never_crashes(
     at[place[-1]] = junk
     with contextlib.suppress(InvalidSpec):  # any other exception fails the test
         assert parse(obj).spec.serve
+
+
+def test_the_version_that_is_kept_warm_stays() -> None:
+    gone = {"version": "v0", "revision": "chat-v0-aaaaaaaa", "hash": "aaaaaaaa"}
+    with pytest.raises(InvalidSpec, match="v0 is kept warm, to go back to, and cannot be removed yet"):
+        parse({**cases.base(), "status": {"previous": gone}})

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,3 +69,13 @@ def test_history_is_bounded_and_keeps_the_newest() -> None:
         memory = memory.tell(START, "Event", str(i))
     assert len(memory.history) == MAX_HISTORY
     assert memory.history[-1][2] == str(MAX_HISTORY + 4)
+
+
+def test_what_a_step_has_lost_survives_the_annotation_and_garbage_there_is_no_progress() -> None:
+    progress = Progress("a", 1, START, 30, timedelta(seconds=90))
+    assert progress.to_annotation() == f"a/1/{START:%Y-%m-%dT%H:%M:%SZ}/30/90"
+    assert parse_progress(progress.to_annotation()) == progress
+    assert parse_progress("a/1/2026-12-01T00:00:00Z/30/x") is None
+    far = parse_progress(f"a/1/2026-12-01T00:00:00Z/30/{10**30}")
+    assert far is not None
+    assert far.lost == timedelta(seconds=10**9)
