@@ -230,7 +230,7 @@ def test_the_version_that_is_kept_warm_stays(kube: Kube, deployed: cases.Object)
     changed["spec"]["serve"] = "v2"
     says = kube.send("replace", changed, check=False).stderr
     assert "spec.versions: Forbidden: v1 is kept warm, to go back to, and cannot be removed yet; wait until" in says
-    status(kube, deployed, {"stable": now})
+    status(kube, deployed, {"previous": None})
     kube.send("replace", changed)
     # What is missing already keeps no status from being written.
     status(kube, changed, {"stable": now, "previous": warm})
