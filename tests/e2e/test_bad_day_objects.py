@@ -154,6 +154,10 @@ async def test_the_resource_deleted_in_mid_rollout(space: str, answers: Path, *,
     missed = scene.unanswered()
     unrouted = next(at for at, route in scene.route.seen if at > deleted and route is None)
     # Children go in no order, so until the route has gone the gateway may find a route without its Service: 500.
+    # In the moment in which its Service goes the gateway may cut a stream: seen once in two hundred runs, and with it no other.
+    cut = [r for r in missed if r.outcome == "cut" and deleted <= r.done <= unrouted + 1]
+    assert len(cut) <= 1, told(cut)
+    missed = [r for r in missed if r not in cut]
     assert told(r for r in missed if r.status not in {404, 500, 503}) == []
     assert told(r for r in missed if r.sent < deleted or (r.status != 404 and r.sent > unrouted + 1)) == []
     print(f"without a route after {unrouted - deleted:.2f} s; {len(missed)} requests refused")

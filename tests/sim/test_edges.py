@@ -222,3 +222,23 @@ def test_an_old_version_that_was_put_back_drains_from_when_a_slow_gateway_lets_i
     life.run(1)
     life.cluster.lag, life.cluster.gateway_delay = 0.0, 40.0
     life.until(lambda one: one.running() == {"v2"}, 300)
+
+
+@pytest.mark.parametrize("when", ["before its date", "in its drain"])
+def test_a_version_that_leaves_the_manifest_retires_on_its_date_all_the_same(when: str) -> None:
+    spec = manifest(keepPrevious="5s")
+    spec["versions"][0]["lifecycle"] = {
+        "retiresAt": format_time(START + timedelta(seconds=600)),
+        "migrateBefore": "400s",
+        "successor": "v2",
+    }
+    life = Life(spec, {})
+    life.until(settled("v1"), 60)
+    if when == "before its date":
+        life.until(settled("v2"), 590)
+    else:
+        life.until(lambda one: one.status.get("draining"), 590)
+    life.edit(serve="v2", versions=life.spec["versions"][1:])
+    life.run(700)
+    assert phase(life, "v1") == "Retired"
+    assert life.running() == {"v2"}

@@ -414,3 +414,34 @@ def test_a_clock_that_jumps_in_the_middle_only_costs_time(jump: int) -> None:
     world.run(1200, 5)
     world.until(lambda w: w.weights() == {"v2": 100} or "RolledBack" in w.events)
     assert world.lost == 0
+
+
+def test_what_was_rolled_back_is_not_let_in_without_a_gate_because_nothing_serves_any_more() -> None:
+    world = retiring(900, onRetirement="Refuse")
+    world.until(settled("v1"))
+    world.edit(serve="v3")
+    world.until(lambda w: "RolledBack" in w.events, 300)
+    world.edit(serve="v1")
+    world.until(lambda w: not w.running(), 1200)
+    world.edit(serve="v3")
+    world.run(120)
+    assert world.running() == set()
+    assert not world.weights()
+    assert (world.condition("Ready"), world.reason("Ready")) == ("False", "RolledBack")
+    assert "kubectl solera retry" in next(c["message"] for c in world.status["conditions"] if c["type"] == "Stalled")
+    world.request(f"retry@{world.status['rejected'][0]['hash']}/0#1")
+    world.until(lambda w: w.running() == {"v3"}, 120)
+
+
+def test_a_refusal_comes_on_its_date_although_serve_names_a_version_that_was_rolled_back() -> None:
+    world = retiring(600, onRetirement="Refuse")
+    world.until(settled("v1"))
+    world.edit(serve="v3")
+    world.until(lambda w: "RolledBack" in w.events, 300)
+    world.until(lambda w: not w.running(), 900)
+    assert world.now >= START + timedelta(seconds=600)
+    assert not world.weights()
+    world.run(60)
+    assert next(v["phase"] for v in world.status["versions"] if v["name"] == "v1") == "Retired"
+    assert world.running() == set()
+    rests(world)

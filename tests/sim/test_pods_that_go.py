@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from sim.kubelet import Pod
 from sim.life import Life, manifest, settled
+from sim.timeline import START
 from sim.traffic import Behaviour
+from solera.api.scalars import format_time
+
+ERRORS = {"name": "errors", "metric": "ErrorRate", "limit": "5%"}
 
 
 def shifting(weight: int, *, replicas: int = 2, **rollout: Any) -> Life:
@@ -482,6 +487,32 @@ def test_a_candidate_is_not_rolled_back_for_a_stable_that_has_no_pods() -> None:
     life.until(settled("v2"), 300)
 
 
+def test_a_stable_that_was_away_in_the_least_time_of_a_step_is_not_held_against_the_candidate() -> None:
+    step = {"weight": 30, "minDuration": "100s", "maxDuration": "200s"}
+    life = shifting(30, steps=[step, {"weight": 100, "minDuration": "5s"}], onInconclusive="RollBack")
+    life.run(5)
+    life.behave("v1", Behaviour(2.0, never_ready=True))
+    life.run(80)
+    assert life.waits_for == "StableUnavailable"
+    life.behave("v1", Behaviour(2.0))
+    life.until(settled("v2"), 400)
+
+
+def test_a_wait_for_approval_leaves_the_whole_time_to_what_comes_after_it() -> None:
+    """The metric source is away for seconds, long after maxDuration would have been over."""
+    step = {"weight": 30, "minDuration": "5s", "maxDuration": "60s", "pause": {"until": "Approved"}}
+    life = shifting(30, steps=[step, {"weight": 100, "minDuration": "5s"}], onInconclusive="RollBack")
+    life.run(300)
+    assert life.waits_for == "WaitingForApproval"
+    life.broken = "down"
+    life.run(15)
+    assert life.waits_for == "GuardrailHolds"
+    life.broken = None
+    life.run(15)
+    life.ask("promote")
+    life.until(settled("v2"), 200)
+
+
 def test_what_is_promoted_and_loses_its_pods_again_and_again_is_rolled_back_in_the_end() -> None:
     life = Life(
         manifest(steps=[{"weight": 100, "minDuration": "5s"}], guardrails=[], keepPrevious="10m"),
@@ -499,6 +530,38 @@ def test_what_is_promoted_and_loses_its_pods_again_and_again_is_rolled_back_in_t
         life.run(30)
         mend(pods, life)
     life.until(lambda one: one.running() == {"v1"}, 120)
+    # Once it is changed it is another try.
+    life.edit_template(resources={**life.spec["template"].get("resources", {}), "memory": "9Gi"})
+    life.until(lambda one: (one.status.get("previous") or {}).get("version") == "v1", 300)
+    life.run(5)
+    pods = life.pods("v2")
+    break_for_good(pods, life)
+    life.until(lambda one: one.weights() == {"v1": 100}, 5)
+    mend(pods, life)
+    life.until(lambda one: (one.status.get("previous") or {}).get("version") == "v1", 120)
+    assert not life.status.get("rejected")
+
+
+def test_a_successor_that_loses_its_pods_again_and_again_is_rolled_back_also_when_serve_names_another() -> None:
+    spec = manifest(steps=[{"weight": 100, "minDuration": "5s"}], keepPrevious="10m", guardrails=[ERRORS])
+    spec["versions"][0]["lifecycle"] = {
+        "retiresAt": format_time(START + timedelta(hours=4)),
+        "migrateBefore": "3h50m",
+        "successor": "v2",
+    }
+    life = Life(spec, {"v1": Behaviour(2.0), "v2": Behaviour(2.0), "v3": Behaviour(2.0, bad={"errors": 0.6})})
+    life.until(settled("v1"), 60)
+    life.edit(serve="v3")
+    life.until(lambda one: one.reason("Stalled") == "RolledBack", 300)
+    for falls in range(1, 4):
+        life.until(lambda one: (one.status.get("previous") or {}).get("version") == "v1", 700)
+        life.run(60)
+        pods = life.pods("v2")
+        break_for_good(pods, life)
+        life.until(lambda one: one.weights() == {"v1": 100}, 5)
+        assert ("v2" in {r["version"] for r in life.status.get("rejected") or ()}) == (falls == 3)
+        life.run(30)
+        mend(pods, life)
 
 
 @pytest.mark.parametrize("how", ["abort", "withdraw"])

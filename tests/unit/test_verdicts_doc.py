@@ -44,7 +44,7 @@ def test_every_verdict_and_everything_that_a_step_waits_for_has_a_row() -> None:
     told = re.findall(r"^\| `(\w+)`", section("The verdicts, and what to do"), flags=re.MULTILINE)
     waits = set(re.findall(r'Gate\(False, "(\w+)"', inspect.getsource(gates)))
     waits |= {gates.PAUSED, gates.STUCK, gates.WAITING_FOR_PODS, gates.BUDGET_SPENT}
-    waits |= {gates.WAITING_FOR_APPROVAL, gates.STABLE_UNAVAILABLE}
+    waits |= {gates.MIN_DURATION, gates.WAITING_FOR_APPROVAL, gates.STABLE_UNAVAILABLE}
     assert waits >= {"TooFewRequests", "SplitMismatch"}
     assert set(told) == {*Verdict} | waits
 
@@ -52,7 +52,7 @@ def test_every_verdict_and_everything_that_a_step_waits_for_has_a_row() -> None:
 def test_what_a_step_waits_for_stands_in_the_order_in_which_it_is_told() -> None:
     told = re.findall(r"^\| `(\w+)`", section("The verdicts, and what to do"), flags=re.MULTILINE)
     gate = inspect.getsource(gates.step_gate)
-    for name in ("BUDGET_SPENT", "WAITING_FOR_APPROVAL"):
+    for name in ("BUDGET_SPENT", "MIN_DURATION", "WAITING_FOR_APPROVAL"):
         gate = gate.replace(name, f'"{getattr(gates, name)}"')
     asked = list(dict.fromkeys(re.findall(r'Gate\(False, "(\w+)"', gate)))
     assert len(asked) == 8

@@ -64,6 +64,7 @@ def split_matches(evidence: StepEvidence, weight: int) -> bool:
 
 PAUSED = "Paused"
 STUCK = "Stuck"
+MIN_DURATION = "MinDuration"
 WAITING_FOR_PODS = "WaitingForPods"
 WAITING_FOR_APPROVAL = "WaitingForApproval"
 BUDGET_SPENT = "BudgetSpent"
@@ -106,7 +107,7 @@ def pods_gate(gate: Gate, steps: Sequence[ResolvedStep], index: int, held: datet
 def stable_gate(gate: Gate, version: str) -> Gate:
     """The same gate while stable has no pods: what is compared with it says nothing, and no time makes that the candidate's fault."""
     words = f"{gate.message}; {version}, which the rest of the requests is for, has no ready endpoint"
-    return Gate(False, STABLE_UNAVAILABLE, words, hold=True)
+    return Gate(False, STABLE_UNAVAILABLE, words, gate.at, hold=True)
 
 
 def step_gate(
@@ -143,8 +144,8 @@ def step_gate(
         lasts = f"{name} lasts until {format_time(ready_at)} at least"
         if lost:
             words = f"{lasts}; the candidate has lost all its pods again and again"
-            return _late(step, begun, now, Gate(False, "MinDuration", words, ready_at))
-        return Gate(False, "MinDuration", lasts, ready_at)
+            return _late(step, begun, now, Gate(False, MIN_DURATION, words, ready_at))
+        return Gate(False, MIN_DURATION, lasts, ready_at)
     if evidence.candidate_requests < step.min_requests:
         waits = f"{name} waits for requests: {evidence.candidate_requests} of {step.min_requests}"
         return _late(step, begun, now, Gate(False, "TooFewRequests", waits))

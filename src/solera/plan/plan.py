@@ -15,6 +15,7 @@ from typing import Any
 from solera.api.errors import FieldError
 from solera.plan.children import desired_children, removals
 from solera.plan.evidence import to_record
+from solera.plan.gates import WAITING_FOR_APPROVAL
 from solera.plan.intent import intent_of
 from solera.plan.lifecycle import next_date
 from solera.plan.memory import Memory, RevisionRef, from_status
@@ -92,6 +93,8 @@ def _with_hold(s: Situation, outlook: Outlook) -> Memory:
     memory, rollout = s.memory, s.memory.rollout
     if rollout is None or memory.candidate is None:
         return memory
+    if rollout.hold_reason == WAITING_FOR_APPROVAL != outlook.reason and s.asked_until is not None:
+        rollout = replace(rollout, timed_from=s.asked_until)
     if not outlook.hold:
         return replace(memory, rollout=replace(rollout, held_since=None, hold_reason=None))
     away = outlook.reason in AWAY

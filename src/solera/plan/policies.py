@@ -14,7 +14,7 @@ from solera.api.scalars import format_duration, format_time
 from solera.plan.decision import Decision, Policy, decided, reject
 from solera.plan.memory import Memory, Previous, Promoted, Rejected, RevisionRef, Rollout
 from solera.plan.silence import Silence, hung
-from solera.plan.situation import Situation
+from solera.plan.situation import Situation, gather
 from solera.plan.traffic import AWAY, routed_progress
 from solera.plan.verbs import answer_request
 
@@ -220,10 +220,11 @@ def fall_back(s: Situation) -> Decision | None:
     message = (
         f"{stable.version} has no ready endpoint after its promotion; {previous.ref.version}, still warm, answers again"
     )
-    if s.target == stable and _fell_back_before(s, stable) >= FALLS:
+    wanted = gather(s.observation, s.intent, replace(memory, stable=previous.ref, previous=None)).target
+    if wanted == stable and _fell_back_before(s, stable) >= FALLS:
         why = f"{message}; it has lost all its pods so {FALLS} times before"
         return _back_to_previous(s, previous, stable, f"{stable.version} is rolled back: {why}")
-    if s.target != stable:  # nothing would let it in anew, so it is kept warm in its turn
+    if wanted != stable:  # nothing would let it in anew, so it is kept warm in its turn
         memory = replace(memory, stable=previous.ref, previous=replace(previous, ref=stable))
         return decided(s, memory, "FellBack", message, "Warning")
     by_steps = ((s.observation.custom_resource.get("status") or {}).get("rollout") or {}).get("steps", 0) > 1
@@ -233,12 +234,13 @@ def fall_back(s: Situation) -> Decision | None:
 
 
 def _fell_back_before(s: Situation, ref: RevisionRef) -> int:
-    """How often what was promoted has lost all its pods while the old revision was warm, as far as the history tells, since anybody asked to try again."""
+    """How often what was promoted has lost all its pods while the old revision was warm, as far as the history tells, since that came to an end or anybody asked to try again."""
     times, begun = 0, False
     for _, event, message in s.memory.history:
         if event == "RolloutStarted":
             begun = message.endswith(f"({ref.revision})")
-        times = 0 if event == "Retried" else times + (begun and event == "FellBack")
+        ended = event == "Retried" or (begun and event in {"RolledBack", "Released"})
+        times = 0 if ended else times + (begun and event == "FellBack")
     return times
 
 

@@ -11,7 +11,7 @@ from solera.api.conditions import ConditionType, Finding, contract, settle
 from solera.api.errors import FieldError
 from solera.api.scalars import format_percent, format_time, parse_time
 from solera.api.spec import OnRetirement
-from solera.api.status import State
+from solera.api.status import Phase, State
 from solera.plan.lifecycle import phase
 from solera.plan.memory import Memory, from_status, rollout_to_status, to_status, tombstone_to_status
 from solera.plan.outlook import Outlook
@@ -169,8 +169,16 @@ def _versions(s: Situation) -> Iterator[dict[str, Any]]:
         if (tombstone := s.memory.tombstone(name)) is not None:
             entry |= tombstone_to_status(tombstone)
         yield entry
-    gone = [entry for name, entry in old.items() if name not in s.intent.versions]
+    gone = [_left(s, entry) for name, entry in old.items() if name not in s.intent.versions]
     yield from gone[-(128 - len(s.intent.versions)) :]
+
+
+def _left(s: Situation, entry: dict[str, Any]) -> dict[str, Any]:
+    """A version that has left the manifest has retired when its date has come and it has no part in anything any more."""
+    date, in_use = entry.get("retiresAt"), {ref.version for ref in s.memory.known().values()}
+    if date is None or s.observation.calendar < parse_time(date) or entry["name"] in in_use:
+        return entry
+    return {**entry, "phase": Phase.RETIRED.value}
 
 
 def _findings(s: Situation, outlook: Outlook) -> Iterator[Finding]:
@@ -223,7 +231,7 @@ def _stalled(s: Situation, outlook: Outlook) -> Finding | None:
         return Finding(ConditionType.STALLED, True, outlook.reason, outlook.message)
     if (refused := refusal(observation.route)) is not None:
         return Finding(ConditionType.STALLED, True, "RouteNotAccepted", refused)
-    if s.problem is not None and not s.refusing:
+    if s.problem is not None and (not s.refusing or s.problem[0] == "RolledBack"):
         return Finding(ConditionType.STALLED, True, *s.problem)
     rejected = rejection(s) if s.target != s.memory.stable else None
     if rejected is not None:

@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 
 from solera.api.defaults import ResolvedStep
 from solera.api.scalars import parse_time
-from solera.plan.children import cannot_be_rendered
 from solera.plan.clock import memory_at, progress_at
 from solera.plan.gates import (
+    MIN_DURATION,
     OF_EVIDENCE,
     STABLE_UNAVAILABLE,
     STUCK,
+    WAITING_FOR_APPROVAL,
     WAITING_FOR_PODS,
     Gate,
     StepEvidence,
@@ -26,11 +27,11 @@ from solera.plan.gates import (
 )
 from solera.plan.intent import Intent
 from solera.plan.judging import judgement_of, ramp_of
-from solera.plan.lifecycle import effective_version, may_start, refuses
 from solera.plan.memory import Memory, Previous, Progress, RevisionRef
 from solera.plan.pods import Pods
 from solera.plan.ramp import Ramp
 from solera.plan.silence import Silence, silence
+from solera.plan.target import effective_of, target_of
 from solera.plan.traffic import live_weights, route_accepted, routed_progress
 from solera.plan.types import Observation
 from solera.plan.verdict import GuardrailVerdict, Judgement
@@ -118,6 +119,7 @@ class Situation(Pods):
         if rollout.paused_at is not None:
             return paused_gate(self.steps, index, rollout.paused_at, rollout.paused_by)
         since, stable = rollout.clock(self.in_force_since(self.progress)), self.memory.stable
+        since = max(since, self.asked_until or since)
         if self.silence is not None and not self.at_last_step:
             return silent_gate(self.steps, index, self._held_for(STUCK), self.now)
         gate = step_gate(
@@ -133,12 +135,23 @@ class Situation(Pods):
             self.lost or timedelta(0),
         )
         away = stable is not None and (not self.has_endpoint(stable) or self.stable_is_back)
-        if stable is not None and away and gate.reason in OF_EVIDENCE and self.steps[index].weight < 100:
+        step = self.steps[index]
+        # The share is asked for when the least time is over: what stable did not get until then would spoil it.
+        waits = gate.reason in OF_EVIDENCE or (gate.reason == MIN_DURATION and step.min_requests > 0)
+        if stable is not None and away and waits and step.weight < 100:
             return stable_gate(gate, stable.version)
         if not gate.open or self.fully_serving(self.memory.candidate):
             return gate
         held = self._held_for(WAITING_FOR_PODS)
         return pods_gate(gate, self.steps, index, held, self.now, self.pods_ready(self.memory.candidate))
+
+    @property
+    def asked_until(self) -> datetime | None:
+        """From when the times of a step count for which a person was asked until this look; its least time was over before. None where nobody was."""
+        rollout, step = self.memory.rollout, self.step
+        if rollout is None or step is None or rollout.hold_reason != WAITING_FOR_APPROVAL:
+            return None
+        return (self.now - step.min_duration).replace(microsecond=0)
 
     @property
     def stable_is_back(self) -> bool:
@@ -220,15 +233,8 @@ def gather(observation: Observation, intent: Intent, memory: Memory) -> Situatio
     """Derive everything that the policies read."""
     now, calendar = observation.now, observation.calendar
     memory = memory_at(memory, now)
-    lives = intent.lives
-    effective = effective_version(intent.serve, lives, memory, calendar)
-    stable = memory.stable
-    if stable is not None and stable.version in lives and _was_rejected(intent, memory, effective):
-        # What the spec asks for was rolled back, so stable serves on; its own dates still count, and so does its successor.
-        following = effective_version(stable.version, lives, memory, calendar)
-        if following != stable.version and not _was_rejected(intent, memory, following):
-            effective = following
-    target, problem, refusing = _target(observation, intent, memory, effective)
+    effective = effective_of(intent, memory, calendar)
+    target, problem, refusing = target_of(observation, intent, memory, effective)
     progress = progress_at(_progress(observation, memory), now)
     if memory.candidate is not None and not memory.was_promoted(memory.candidate.hash):
         progress = _in_plan(progress, intent.steps, now)
@@ -247,34 +253,6 @@ def gather(observation: Observation, intent: Intent, memory: Memory) -> Situatio
         judgement,
         ramp_of(observation, intent, memory, progress, verdicts),
     )
-
-
-def _was_rejected(intent: Intent, memory: Memory, version: str) -> bool:
-    wanted = intent.versions[version]
-    return memory.is_rejected(wanted.ref.hash, wanted.operational) is not None
-
-
-def _target(
-    observation: Observation, intent: Intent, memory: Memory, effective: str
-) -> tuple[RevisionRef | None, tuple[str, str] | None, bool]:
-    version = intent.versions[effective]
-    serves_already = memory.stable is not None and memory.stable.version == effective
-    if refuses(effective, version.life, memory, observation.calendar):
-        message = f"{effective} has retired and onRetirement is Refuse: requests are refused; set spec.serve to another version"
-        return None, ("VersionRetired", message), serves_already or memory.stable is None
-    if serves_already or may_start(effective, version.life, memory, observation.calendar):
-        problem = cannot_be_rendered(observation, intent, version)
-        return (version.ref, None, False) if problem is None else (None, problem, False)
-    if memory.tombstone(effective) is not None:
-        return (
-            None,
-            ("VersionRetired", f"spec.serve: {effective} has retired; name a version that is still in service"),
-            False,
-        )
-    message = (
-        f"spec.serve: retiresAt of {effective} has passed before it ever served; name another version or move its date"
-    )
-    return None, ("RetirementDatePassed", message), False
 
 
 def _progress(observation: Observation, memory: Memory) -> Progress | None:
