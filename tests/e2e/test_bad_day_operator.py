@@ -60,11 +60,11 @@ def leader() -> str:
     return str(holder).rpartition("_")[0]
 
 
-def kill(pod: Object) -> None:
-    """SIGKILL to the operator in a pod."""
+def kill(pod: Object, how: signal.Signals = signal.SIGKILL) -> None:
+    """A signal to the operator in a pod."""
     for status in pod["status"]["containerStatuses"]:
         for pid in processes_of(status["containerID"]):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, how)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +104,10 @@ async def test_two_operator_pods_at_once_the_second_does_not_write(space: str, a
         await reaches(scene, STEPS[0])
         await asyncio.sleep(2)  # in the middle of the step
         # As when its node is lost: nothing is given back, and the pod does not come again.
-        kill(pods[first])
-        live.kubectl("delete", "pod", first, "-n", live.SYSTEM, "--grace-period=0", "--force", "--wait=false")
+        # Killed, its container would begin again, and might lead once more, before the pod is deleted.
+        kill(pods[first], signal.SIGSTOP)
         killed = time.time()
+        live.kubectl("delete", "pod", first, "-n", live.SYSTEM, "--grace-period=0", "--force", "--wait=false")
         await live.until("the other leads", lambda: leader() == second, 20, 0.1)
         took = time.time() - killed
         await live.until("v2 alone", lambda: scene.alone("v2"), 120, 0.5)
