@@ -408,13 +408,18 @@ def test_time_without_pods_is_no_time_of_the_step(delay: float) -> None:
     assert life.timeline.t - back > 55
 
 
-def crash_loop(life: Life, *, there: float, away: float) -> None:
-    """All pods of the candidate go and come back, once."""
+def loses_all(life: Life) -> list[Pod]:
+    """All pods of v2 go, and v1 carries everything."""
     pods = life.pods("v2")
     break_for_good(pods, life)
-    for pod in pods:
-        pod.requests, pod.bad = 0, {}
     life.until(lambda one: one.weights() == {"v1": 100}, 5)
+    return pods
+
+
+def crash_loop(life: Life, *, there: float, away: float) -> None:
+    """All pods of the candidate go and come back, once."""
+    for pod in loses_all(life):
+        pod.requests, pod.bad = 0, {}
     life.run(away)
     if life.status.get("candidate"):
         mend(life.pods("v2"), life)
@@ -523,9 +528,7 @@ def test_what_is_promoted_and_loses_its_pods_again_and_again_is_rolled_back_in_t
     for falls in range(1, 4):
         life.until(lambda one: (one.status.get("previous") or {}).get("version") == "v1", 120)
         life.run(60)
-        pods = life.pods("v2")
-        break_for_good(pods, life)
-        life.until(lambda one: one.weights() == {"v1": 100}, 5)
+        pods = loses_all(life)
         assert (life.reason("Stalled") == "RolledBack") == (falls == 3)
         life.run(30)
         mend(pods, life)
@@ -534,10 +537,7 @@ def test_what_is_promoted_and_loses_its_pods_again_and_again_is_rolled_back_in_t
     life.edit_template(resources={**life.spec["template"].get("resources", {}), "memory": "9Gi"})
     life.until(lambda one: (one.status.get("previous") or {}).get("version") == "v1", 300)
     life.run(5)
-    pods = life.pods("v2")
-    break_for_good(pods, life)
-    life.until(lambda one: one.weights() == {"v1": 100}, 5)
-    mend(pods, life)
+    mend(loses_all(life), life)
     life.until(lambda one: (one.status.get("previous") or {}).get("version") == "v1", 120)
     assert not life.status.get("rejected")
 
@@ -556,9 +556,7 @@ def test_a_successor_that_loses_its_pods_again_and_again_is_rolled_back_also_whe
     for falls in range(1, 4):
         life.until(lambda one: (one.status.get("previous") or {}).get("version") == "v1", 700)
         life.run(60)
-        pods = life.pods("v2")
-        break_for_good(pods, life)
-        life.until(lambda one: one.weights() == {"v1": 100}, 5)
+        pods = loses_all(life)
         assert ("v2" in {r["version"] for r in life.status.get("rejected") or ()}) == (falls == 3)
         life.run(30)
         mend(pods, life)

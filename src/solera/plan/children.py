@@ -82,10 +82,10 @@ def desired_children(
         return
     template = overlay(seen.controller_revision["data"]["podTemplate"], version.resolved)
     cache = claim(owner, ref.version, version.resolved)
-    if cache is not None and (
-        cache["metadata"]["name"] not in _mounted(seen.deployment) or _lacks(seen, cache["metadata"]["name"])
-    ):
-        yield Apply(cache, f"create PersistentVolumeClaim {cache['metadata']['name']}: {why}")
+    if cache is not None:
+        name = cache["metadata"]["name"]
+        if name not in _mounted(seen.deployment) or _lacks(seen, name):
+            yield Apply(cache, f"create PersistentVolumeClaim {name}: {why}")
     yield from apply_if_different(
         service(owner, ref.revision, ref.version, ref.hash, version.resolved), seen.service, why
     )

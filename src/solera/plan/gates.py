@@ -141,11 +141,9 @@ def step_gate(
     if judgement is not None and judgement.hold and not silent:
         return _late(step, begun, now, Gate(False, "GuardrailHolds", f"{name} holds: {judgement.reason}", hold=True))
     if now < ready_at:
-        lasts = f"{name} lasts until {format_time(ready_at)} at least"
-        if lost:
-            words = f"{lasts}; the candidate has lost all its pods again and again"
-            return _late(step, begun, now, Gate(False, MIN_DURATION, words, ready_at))
-        return Gate(False, MIN_DURATION, lasts, ready_at)
+        why = "; the candidate has lost all its pods again and again" if lost else ""
+        lasts = Gate(False, MIN_DURATION, f"{name} lasts until {format_time(ready_at)} at least{why}", ready_at)
+        return _late(step, begun, now, lasts) if lost else lasts
     if evidence.candidate_requests < step.min_requests:
         waits = f"{name} waits for requests: {evidence.candidate_requests} of {step.min_requests}"
         return _late(step, begun, now, Gate(False, "TooFewRequests", waits))

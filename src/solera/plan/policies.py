@@ -14,7 +14,8 @@ from solera.api.scalars import format_duration, format_time
 from solera.plan.decision import Decision, Policy, decided, reject
 from solera.plan.memory import Memory, Previous, Promoted, Rejected, RevisionRef, Rollout
 from solera.plan.silence import Silence, hung
-from solera.plan.situation import Situation, gather
+from solera.plan.situation import Situation
+from solera.plan.target import target_with
 from solera.plan.traffic import AWAY, routed_progress
 from solera.plan.verbs import answer_request
 
@@ -220,11 +221,11 @@ def fall_back(s: Situation) -> Decision | None:
     message = (
         f"{stable.version} has no ready endpoint after its promotion; {previous.ref.version}, still warm, answers again"
     )
-    wanted = gather(s.observation, s.intent, replace(memory, stable=previous.ref, previous=None)).target
-    if wanted == stable and _fell_back_before(s, stable) >= FALLS:
+    following = target_with(s.observation, s.intent, replace(memory, stable=previous.ref, previous=None))
+    if following == stable and _fell_back_before(s, stable) >= FALLS:
         why = f"{message}; it has lost all its pods so {FALLS} times before"
         return _back_to_previous(s, previous, stable, f"{stable.version} is rolled back: {why}")
-    if wanted != stable:  # nothing would let it in anew, so it is kept warm in its turn
+    if following != stable:  # nothing would let it in anew, so it is kept warm in its turn
         memory = replace(memory, stable=previous.ref, previous=replace(previous, ref=stable))
         return decided(s, memory, "FellBack", message, "Warning")
     by_steps = ((s.observation.custom_resource.get("status") or {}).get("rollout") or {}).get("steps", 0) > 1

@@ -15,7 +15,8 @@ from solera.plan.decision import Decision, decided, reject
 from solera.plan.gates import paused_words, step_name
 from solera.plan.memory import RevisionRef, Rollout
 from solera.plan.requests import LONGEST, REQUEST_ANNOTATION, Request, parse_request, requested_by
-from solera.plan.situation import Situation, gather
+from solera.plan.situation import Situation
+from solera.plan.target import target_with
 
 
 def answer_request(s: Situation) -> Decision | None:
@@ -111,7 +112,7 @@ def _retry(asked: Asked) -> Decision:
     if past is None:
         return asked.refuse(f"{wanted} was not rolled back, so there is nothing to retry: {_instead(s, wanted)}")
     memory = replace(s.memory, rejected=tuple(r for r in s.memory.rejected if r.hash != wanted))
-    target = gather(s.observation, s.intent, memory).target
+    target = target_with(s.observation, s.intent, memory)
     if target is None or target.hash != wanted:
         asks = f"asks for {target.version} ({target.hash})" if target else "asks for nothing that can serve"
         return asked.refuse(f"the spec {asks} now, not for {past.version} ({wanted}): name it in spec.serve first")
