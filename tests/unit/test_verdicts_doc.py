@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from solera.api.llmdeployment import parse
 from solera.api.status import GuardrailStatus, RolloutStatus, Verdict
 from solera.cli.offline.linting import mistakes
-from solera.plan import gates, verdict
+from solera.plan import gates, traffic, verdict
 from solera.plan.intent import read_intent
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -44,7 +44,7 @@ def test_every_verdict_and_everything_that_a_step_waits_for_has_a_row() -> None:
     told = re.findall(r"^\| `(\w+)`", section("The verdicts, and what to do"), flags=re.MULTILINE)
     waits = set(re.findall(r'Gate\(False, "(\w+)"', inspect.getsource(gates)))
     waits |= {gates.PAUSED, gates.STUCK, gates.WAITING_FOR_PODS, gates.BUDGET_SPENT}
-    waits |= {gates.MIN_DURATION, gates.WAITING_FOR_APPROVAL, gates.STABLE_UNAVAILABLE}
+    waits |= {gates.MIN_DURATION, gates.WAITING_FOR_APPROVAL, traffic.STABLE_UNAVAILABLE}
     assert waits >= {"TooFewRequests", "SplitMismatch"}
     assert set(told) == {*Verdict} | waits
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from solera.api.defaults import ResolvedStep
 from solera.api.scalars import format_duration, format_percent, format_time
 from solera.plan.ramp import BURST, WATCH, Ramp, onward
+from solera.plan.traffic import STABLE_UNAVAILABLE
 from solera.plan.verdict import Judgement
 from solera.plan.verdict_text import counts, share
 from solera.stats.split import log_e_off
@@ -68,7 +69,6 @@ MIN_DURATION = "MinDuration"
 WAITING_FOR_PODS = "WaitingForPods"
 WAITING_FOR_APPROVAL = "WaitingForApproval"
 BUDGET_SPENT = "BudgetSpent"
-STABLE_UNAVAILABLE = "StableUnavailable"
 OF_EVIDENCE = frozenset(
     {"GuardrailHolds", "TooFewRequests", "SplitMismatch", "WaitingForProof", "WaitingForEvidence", "Inconclusive"}
 )

@@ -14,10 +14,10 @@ from solera.plan.lifecycle import moves_at
 from solera.plan.policies import rejection
 from solera.plan.routing import Routing, blocked
 from solera.plan.situation import Situation
-from solera.plan.traffic import refusal
+from solera.plan.traffic import AWAY, STABLE_UNAVAILABLE, refusal
 from solera.plan.upkeep import drained_at
 
-HOLDING_TRAFFIC = frozenset({"CandidateUnavailable", "CandidateUnproven", "CandidateIncomplete", "StableUnavailable"})
+HOLDING_TRAFFIC = frozenset({*AWAY, STABLE_UNAVAILABLE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from solera.plan.clock import memory_at, progress_at
 from solera.plan.gates import (
     MIN_DURATION,
     OF_EVIDENCE,
-    STABLE_UNAVAILABLE,
     STUCK,
     WAITING_FOR_APPROVAL,
     WAITING_FOR_PODS,
@@ -32,7 +31,7 @@ from solera.plan.pods import Pods
 from solera.plan.ramp import Ramp
 from solera.plan.silence import Silence, silence
 from solera.plan.target import effective_of, target_of
-from solera.plan.traffic import live_weights, route_accepted, routed_progress
+from solera.plan.traffic import STABLE_UNAVAILABLE, live_weights, route_accepted, routed_progress
 from solera.plan.types import Observation
 from solera.plan.verdict import GuardrailVerdict, Judgement
 

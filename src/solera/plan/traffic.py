@@ -19,6 +19,9 @@ from typing import Any
 from solera.plan.memory import PROGRESS_ANNOTATION, Progress, RevisionRef, parse_progress
 from solera.plan.types import Manifest, ObservedRevision
 
+STABLE_UNAVAILABLE = "StableUnavailable"
+"""The hold of what stable, without pods, cannot carry or be compared with."""
+
 AWAY = {
     "CandidateUnavailable": "no ready endpoint",
     "CandidateUnproven": "no answer",
@@ -164,7 +167,7 @@ def desired_traffic(
         return Traffic(kept, "CandidateIncomplete", f"not all pods of {name} are ready")
     carries = _ready if live.get(stable.revision) else _serving
     if 100 - candidate_weight > live.get(stable.revision, 0) and not carries(revisions, stable.revision):
-        return Traffic(dict(live), "StableUnavailable", f"{stable.revision} cannot carry traffic now")
+        return Traffic(dict(live), STABLE_UNAVAILABLE, f"{stable.revision} cannot carry traffic now")
     weights = {stable.revision: 100 - candidate_weight, name: candidate_weight}
     return Traffic({n: w for n, w in weights.items() if w > 0})
 
@@ -176,4 +179,4 @@ def _to_stable(stable: RevisionRef, revisions: Mapping[str, ObservedRevision], l
         return Traffic({stable.revision: 100})
     # A new route waits for its first answer; weights that are there stay, also when nobody can answer just now.
     words = "cannot carry the traffic now; weights stay" if live else "is not ready"
-    return Traffic(dict(live), "StableUnavailable", f"{stable.revision} {words}")
+    return Traffic(dict(live), STABLE_UNAVAILABLE, f"{stable.revision} {words}")
