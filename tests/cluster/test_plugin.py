@@ -43,7 +43,8 @@ class Started:
     """A plugin that goes on: what it prints is collected as it comes."""
 
     def __init__(self, kube: Kube, *arguments: str) -> None:
-        command = ["kubectl", "solera", *arguments, "-n", kube.namespace]
+        # What a script starts in the background ignores Ctrl-C, and so would all that the tests start.
+        command = ["env", "--default-signal=INT", "kubectl", "solera", *arguments, "-n", kube.namespace]
         self.process = subprocess.Popen(
             command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
