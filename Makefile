@@ -12,7 +12,7 @@ PY := .venv/bin/python
 LAB := $(PY) -m lab
 UV = $$(./lab/uv.sh)
 
-.PHONY: bench-decisions bench-peer help setup lock fmt lint type contracts unit sim cluster e2e test demo lab-up lab-down lab-status crds check clean bench
+.PHONY: bench-decisions bench-peer help setup lock fmt lint type contracts importable unit sim cluster e2e test demo lab-up lab-down lab-status crds check clean bench
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,7 +50,12 @@ crds: setup ## Generate crds/ from the models, and the chart's copy of them
 	@$(PY) -m solera.api.crd charts/solera/files/crds
 	@cd tests && ../$(PY) -m unit.chart_shape
 
-check: lint type contracts ## Lint, types, import contracts, generated files
+importable: setup
+	@.venv/bin/pytest -q --collect-only tests/unit > .venv/collected.log 2>&1 || { cat .venv/collected.log; exit 1; }
+
+# Side by side: what is imported is also compiled, once for all workers of the tests.
+check: setup ## Lint, types, import contracts, generated files
+	@$(MAKE) -j 2 -O lint type contracts importable
 	@$(PY) -m solera.api.crd --check
 
 unit: check ## Fast tests that need nothing (< 60 s)

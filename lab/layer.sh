@@ -5,7 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 layer=$1 reports=${2:-}
 case $layer in
-  unit | sim) how=(-n "${WORKERS:-auto}") ;;
+  # Some of these tests wait for an answer that does not come.
+  unit) how=(-n "${WORKERS:-$(($(nproc) + 1))}" --dist worksteal) ;;
+  sim) how=(-n "${WORKERS:-auto}") ;;
   # These tests mostly wait, each with an operator and a namespace of its own.
   cluster) how=(-n "${CLUSTER_WORKERS:-4}" --dist load --maxschedchunk 1) ;;
   # Each takes a quarter of a core.

@@ -69,7 +69,9 @@ def written() -> list[tuple[str, str]]:
 @pytest.fixture
 async def kube(server: tuple[Server, str], written: list[tuple[str, str]]) -> AsyncIterator[KubeClient]:
     configuration = Configuration(host=server[1], api_key={"BearerToken": "Bearer secret"})
-    client = KubeClient(ApiClient(configuration), timeout=2.0, on_write=lambda kind, verb: written.append((kind, verb)))
+    client = KubeClient(
+        ApiClient(configuration), timeout=30.0, on_write=lambda kind, verb: written.append((kind, verb))
+    )
     yield client
     await client.aclose()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,12 @@ class Running:
             if line.startswith(series + " "):
                 return float(line.rpartition(" ")[2])
         return 0.0
+
+    async def until(self, series: str, value: float) -> None:
+        """Wait until a printed series has this value."""
+        async with asyncio.timeout(30):
+            while await self.value(series) != value:
+                pass
 
 
 Start = Callable[..., Awaitable[Running]]

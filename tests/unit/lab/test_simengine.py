@@ -12,6 +12,7 @@ from lab.engines.simengine.engine import Config
 from lab.engines.simengine.faults import Faults, from_text
 from simulated import FAST, Running, Start
 
+RUNNING = 'vllm:num_requests_running{engine="0",model_name="letters"}'
 SUCCESS = 'vllm:request_success_total{{engine="0",finished_reason="{}",model_name="letters"}}'
 STREAM = {"model": "letters", "prompt": "a", "max_tokens": 6, "stream": True}
 
@@ -121,23 +122,23 @@ async def test_cut_streams_break_off_after_their_first_tokens(start: Start) -> N
 async def test_a_hang_keeps_health_and_answers_once_it_is_over(start: Start) -> None:
     engine = await start(faults=replace(FAST, hang_rate=1.0))
     asked = asyncio.create_task(engine.ask())
-    await asyncio.sleep(0.1)
+    await engine.until(RUNNING, 1)
     assert not asked.done()
     async with engine.client.get(f"{engine.url}/health") as answer:
         assert answer.status == 200
-    assert await engine.value('vllm:num_requests_running{engine="0",model_name="letters"}') == 1
+    assert await engine.value(RUNNING) == 1
     await engine.put(hang_rate=0)
-    status, headers, _ = await asyncio.wait_for(asked, 2)
+    status, headers, _ = await asyncio.wait_for(asked, 30)
     assert (status, headers["x-sim-fault"]) == (200, "hang")
 
 
 async def test_a_client_that_leaves_is_an_abort(start: Start) -> None:
     engine = await start(faults=replace(FAST, hang_rate=1.0))
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(engine.ask(), 0.1)
-    await asyncio.sleep(0.05)
-    assert await engine.value(SUCCESS.format("abort")) == 1
-    assert await engine.value('vllm:num_requests_running{engine="0",model_name="letters"}') == 0
+    asked = asyncio.create_task(engine.ask())
+    await engine.until(RUNNING, 1)
+    asked.cancel()
+    await engine.until(SUCCESS.format("abort"), 1)
+    assert await engine.value(RUNNING) == 0
 
 
 async def test_wrong_answers_by_rate_and_by_letter(start: Start) -> None:
@@ -153,8 +154,10 @@ async def test_times_follow_the_switches(start: Start) -> None:
     engine = await start(faults=Faults(ttft_median=0.05, ttft_sigma=0.0, inter_token_delay=0.02))
     before = time.perf_counter()
     await engine.ask(tokens=4)
-    assert 0.11 <= time.perf_counter() - before < 1
-    assert 0.05 <= await engine.value('vllm:time_to_first_token_seconds_sum{engine="0",model_name="letters"}') < 0.25
+    took = time.perf_counter() - before
+    assert took >= 0.11
+    first = await engine.value('vllm:time_to_first_token_seconds_sum{engine="0",model_name="letters"}')
+    assert 0.05 <= first < took - 0.05
     assert await engine.value('vllm:inter_token_latency_seconds_count{engine="0",model_name="letters"}') == 3
     await engine.put(slow_share=1.0, slow_delay=0.3, ttft_median=0.0)
     _, headers, _ = await engine.ask(tokens=1)
@@ -272,8 +275,8 @@ async def test_drain_answers_what_is_in_flight_and_what_still_comes_then_closes(
     engine = await start(faults=replace(FAST, hang_rate=1.0))
     early = asyncio.create_task(engine.ask())
     streamed = asyncio.create_task(stream(engine))
-    await asyncio.sleep(0.1)
-    drained = asyncio.create_task(engine.server.drain(10))
+    await engine.until(RUNNING, 2)
+    drained = asyncio.create_task(engine.server.drain(60))
     await asyncio.sleep(0.5)  # longer than QUIET
     assert not drained.done()
     async with engine.client.get(f"{engine.url}/health") as answer:
@@ -284,7 +287,7 @@ async def test_drain_answers_what_is_in_flight_and_what_still_comes_then_closes(
     status, headers, _ = await early
     assert (status, headers["Connection"]) == (200, "close")
     assert (await streamed)[1][-1] == "[DONE]"
-    await asyncio.wait_for(drained, 3)
+    await asyncio.wait_for(drained, 30)
     with pytest.raises(aiohttp.ClientConnectionError):
         await engine.ask()
 
@@ -292,21 +295,21 @@ async def test_drain_answers_what_is_in_flight_and_what_still_comes_then_closes(
 async def test_an_aborting_engine_cuts_and_a_slow_one_stays(start: Start) -> None:
     engine = await start(faults=replace(FAST, hang_rate=1.0, drain_mode="abort"))
     asked = asyncio.create_task(engine.ask())
-    await asyncio.sleep(0.05)
-    await asyncio.wait_for(engine.server.drain(5), 1)
+    await engine.until(RUNNING, 1)
+    await asyncio.wait_for(engine.server.drain(60), 30)
     with pytest.raises(aiohttp.ClientConnectionError):
         await asked
     slow = await start(faults=replace(FAST, drain_delay=0.6))
     before = time.monotonic()
-    await slow.server.drain(5)
-    assert 0.6 <= time.monotonic() - before < 3
+    await slow.server.drain(60)
+    assert 0.6 <= time.monotonic() - before < 30
 
 
 async def test_a_drain_ends_at_its_limit_and_a_hanging_one_never(start: Start) -> None:
     engine = await start(faults=replace(FAST, hang_rate=1.0))
     asked = asyncio.create_task(engine.ask())
-    await asyncio.sleep(0.05)
-    await asyncio.wait_for(engine.server.drain(0.2), 1)
+    await engine.until(RUNNING, 1)
+    await asyncio.wait_for(engine.server.drain(0.2), 30)
     with pytest.raises(aiohttp.ClientConnectionError):
         await asked
     hanging = await start(faults=replace(FAST, drain_mode="hang"))

@@ -46,27 +46,32 @@ async def spawn(*argv: str) -> tuple[asyncio.subprocess.Process, str]:
     command = [sys.executable, "-m", "lab.engines.simengine", "--host", "127.0.0.1", "--port", "0", *argv]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
-    line = (await asyncio.wait_for(process.stdout.readline(), 10)).decode()
+    line = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
     port = re.search(r"on port (\d+)", line)
     assert port, line
     return process, f"http://127.0.0.1:{port[1]}"
 
 
 async def test_sigterm_lets_the_request_in_flight_finish() -> None:
-    process, url = await spawn("--sim-ttft-median=0.4", "--sim-ttft-sigma=0")
+    process, url = await spawn("--sim-ttft-median=0.8", "--sim-ttft-sigma=0")
     async with aiohttp.ClientSession() as client:
 
         async def ask() -> str:
             async with client.post(f"{url}/v1/completions", json={"prompt": "a", "max_tokens": 1}) as answer:
                 return str((await answer.json())["choices"][0]["text"])
 
+        async def running() -> bool:
+            async with client.get(f"{url}/metrics") as answer:
+                return bool(re.search(r"^vllm:num_requests_running\{.*\} 1\.0$", await answer.text(), re.MULTILINE))
+
         asked = asyncio.create_task(ask())
-        await asyncio.sleep(0.1)
+        while not await running():
+            assert not asked.done()
         process.send_signal(signal.SIGTERM)
         assert await asked == "b"
-    assert await asyncio.wait_for(process.wait(), 5) == 0
+    assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
 async def test_a_model_that_fails_to_load_exits_with_1() -> None:
     process, _ = await spawn("--sim-startup-delay=0.1", "--sim-startup-fail=true")
-    assert await asyncio.wait_for(process.wait(), 5) == 1
+    assert await asyncio.wait_for(process.wait(), 60) == 1

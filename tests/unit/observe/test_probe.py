@@ -97,12 +97,10 @@ async def test_an_engine_that_hangs_with_a_healthy_face_is_given_up_in_time():
             await asyncio.Event().wait()
         return httpx.Response(200)
 
-    hanging = Prober(httpx.AsyncClient(transport=httpx.MockTransport(handler)), timeout=0.05)
+    hanging = Prober(httpx.AsyncClient(transport=httpx.MockTransport(handler)), timeout=0.5)
     result = await hanging.probe(POD)
     assert result.healthy
-    assert (
-        result.problem == "/health answers 200, but no completion: no complete answer from 10.0.0.1:8000 within 0.05s"
-    )
+    assert result.problem == "/health answers 200, but no completion: no complete answer from 10.0.0.1:8000 within 0.5s"
 
 
 async def test_an_engine_that_has_answered_before_is_given_a_third_of_the_time():

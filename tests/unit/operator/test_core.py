@@ -83,7 +83,7 @@ class Rig:
         self.kube.listeners.append(self._feed)
         task = asyncio.create_task(self.operator.run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 yield task
         finally:
             task.cancel()

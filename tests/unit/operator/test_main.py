@@ -77,6 +77,6 @@ async def test_the_kind_is_waited_for(monkeypatch: pytest.MonkeyPatch, caplog: p
     assert served.problem() == "install the CustomResourceDefinition llmdeployments.solera.dev: it is not served here"
     assert caplog.text.count("cannot start yet") == 1
     kube.unserved = set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await task
     assert served.problem() is None

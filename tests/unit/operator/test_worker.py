@@ -39,7 +39,7 @@ class Rig:
         tasks = [
             asyncio.create_task(Worker(self.queue, self.reconcile, self.telemetry, self.told).run()) for _ in range(2)
         ]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(self.looks) < until:  # noqa: ASYNC110 - there is nothing to wait on but the looks themselves
                 await asyncio.sleep(0.001)
         await asyncio.sleep(0.01)
