@@ -104,21 +104,14 @@ def go_env(**extra: str) -> dict[str, str]:
     return {"GOTOOLCHAIN": "local"} | dict(os.environ) | {"CGO_ENABLED": "0"} | extra
 
 
-def _kubernetes_flags() -> str:
-    # Without them kubectl refuses to read the server's version.
-    major, minor, _ = paths.KUBERNETES_VERSION.split(".")
-    flags = {"gitVersion": f"v{paths.KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
-    return " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in flags.items())
-
-
 def go_build(source: Path, what: str, program: str, *argv: str, flags: str = "", links: tuple[str, ...] = ()) -> Path:
-    """The folder with a program built in the Go module `source`, and links to it under other names."""
+    """The folder with the programs built in the Go module `source`, and links to `program` under other names."""
     inputs = sorted(path for path in source.iterdir() if path.suffix in {".go", ".mod", ".sum"})
 
     def make(part: Path) -> None:
         command = [go(), "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {flags}".strip()]
         run(
-            [*command, "-o", part / program, *argv],
+            [*command, "-o", f"{part}/", *argv],
             cwd=source,
             env=go_env(),
             log=LOGS / f"{program}.log",
@@ -131,34 +124,36 @@ def go_build(source: Path, what: str, program: str, *argv: str, flags: str = "",
 
 
 def kubernetes() -> Path:
-    """The folder with the one binary and a link to it for each part."""
+    """The folder with the one binary and a link to it for each part, with Prometheus, and with Helm.
+
+    They share a module, so what they have in common (Kubernetes' client, gRPC, OpenTelemetry) is compiled once.
+    Debian's Prometheus is built without the discovery of pods, this one with no other.
+    """
+    major, minor, _ = paths.KUBERNETES_VERSION.split(".")
+    versions = {  # without the first three kubectl refuses to read the server's version
+        "k8s.io/component-base/version.gitVersion": f"v{paths.KUBERNETES_VERSION}",
+        "k8s.io/component-base/version.gitMajor": major,
+        "k8s.io/component-base/version.gitMinor": minor,
+        "github.com/prometheus/common/version.Version": paths.PROMETHEUS_VERSION,
+        "helm.sh/helm/v4/internal/version.version": f"v{paths.HELM_VERSION}",
+    }
     what = f"kubernetes {paths.KUBERNETES_VERSION} with etcd and CoreDNS, one binary"
-    source = paths.SOURCE / "k8s"
-    return go_build(source, what, "kubernetes", ".", flags=_kubernetes_flags(), links=paths.KUBERNETES_PARTS)
-
-
-def prometheus() -> Path:
-    """The folder with Prometheus: Debian's is built without the discovery of pods, this one with no other."""
-    tags = "-tags=remove_all_sd,enable_kubernetes_sd"
-    package = "github.com/prometheus/prometheus/cmd/prometheus"
-    version = f"-X github.com/prometheus/common/version.Version={paths.PROMETHEUS_VERSION}"
-    what = f"prometheus {paths.PROMETHEUS_VERSION}"
-    return go_build(paths.SOURCE / "prom", what, "prometheus", tags, package, flags=version)
+    return go_build(
+        paths.SOURCE / "k8s",
+        f"{what}; prometheus {paths.PROMETHEUS_VERSION}; helm {paths.HELM_VERSION}",
+        "kubernetes",
+        "-tags=remove_all_sd,enable_kubernetes_sd",
+        ".",
+        "github.com/prometheus/prometheus/cmd/prometheus",
+        "helm.sh/helm/v4/cmd/helm",
+        flags=" ".join(f"-X {name}={value}" for name, value in versions.items()),
+        links=paths.KUBERNETES_PARTS,
+    )
 
 
 def pause() -> Path:
     """The folder with the static pause program."""
     return go_build(paths.SOURCE / "pause", "pause program", "pause", ".")
-
-
-def helm() -> Path:
-    flags = f"-s -w -X helm.sh/helm/v4/internal/version.version=v{paths.HELM_VERSION}"
-
-    def make(part: Path) -> None:
-        install = [go(), "install", "-trimpath", "-ldflags", flags, f"helm.sh/helm/v4/cmd/helm@v{paths.HELM_VERSION}"]
-        run(install, env=go_env(GOBIN=str(part)), log=LOGS / "helm.log", timeout=3600)
-
-    return kept("helm", digest(flags), f"helm {paths.HELM_VERSION}", make)
 
 
 def tools() -> Path:
@@ -197,10 +192,8 @@ def everything() -> None:
         for name in ("kubectl", "traefik"):
             programs[name] = tools() / name
         programs["pause"] = pause() / "pause"
-        for name in paths.KUBERNETES_PARTS:
+        for name in (*paths.KUBERNETES_PARTS, "prometheus", "helm"):
             programs[name] = kubernetes() / name
-        programs["prometheus"] = prometheus() / "prometheus"
-        programs["helm"] = helm() / "helm"
     paths.BIN.mkdir(parents=True, exist_ok=True)
     for name, target in programs.items():
         link = paths.BIN / name

