@@ -102,7 +102,7 @@ async def show(life: DemoLife, traffic: Traffic) -> None:
 
 async def lives(life: DemoLife) -> tuple[float, float]:
     """Walk through the life. Returns retiresAt and the time at which nothing of v2 was left."""
-    await live.until("v1 serves", lambda: life.stable() == "v1" and life.weights() == {"v1": 100}, 90)
+    await live.until("v1 serves", lambda: life.serves("v1"), 90)
     await asyncio.sleep(3)
     say("── serve: v2 (good) ──")
     live.apply(live.llmdeployment(NAME, SPACE, "v2", versions(None), ROLLOUT))
@@ -205,7 +205,7 @@ async def demo(folder: Path) -> int:
     )
     records = folder / "answers.jsonl"
     async with live.watching(life.resource, life.route):
-        await live.until("v1 serves", lambda: life.stable() == "v1" and life.weights(), 120)
+        await live.until("v1 serves", lambda: life.serves("v1"), 120)
         await asyncio.sleep(1)
         async with running(plan, records) as traffic:
             shown = asyncio.create_task(show(life, traffic))

@@ -45,6 +45,14 @@ class Life:
         """Weight by version, as the route has it now."""
         return self.by_version(self.route.last)
 
+    def condition(self, kind: str) -> Object:
+        return live.condition(self.resource.last, kind)
+
+    def serves(self, version: str) -> bool:
+        """It has all traffic, and the gateway knows it."""
+        ready = self.condition("Ready").get("status") == "True"
+        return ready and self.stable() == version and self.weights() == {version: 100}
+
     def steps(self, version: str) -> list[int]:
         """The weights that ``version`` had, in order, without repetition."""
         out: list[int] = []

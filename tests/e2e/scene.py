@@ -37,9 +37,6 @@ class Scene(Life):
         self.answers, self.versions, self.rollout, self.template = answers, versions, rollout, template or {}
         self.traffic: Traffic | None = None
 
-    def condition(self, kind: str) -> Object:
-        return live.condition(self.resource.last, kind)
-
     def serve(self, version: str, **template: Any) -> None:
         template = {**self.template, **template}
         live.apply(live.llmdeployment(NAME, self.space, version, self.versions, self.rollout, template))
@@ -163,7 +160,8 @@ async def living(
         stream_share=stream_share,
     )
     async with live.watching(scene.resource, scene.route):
-        await live.until(f"{first} serves", lambda: scene.stable() == first and scene.weights(), 120)
+        # A gateway whose apiserver was away may take up to a minute before it watches, and so finds a new Service.
+        await live.until(f"{first} serves", lambda: scene.serves(first), 120)
         await asyncio.sleep(1)
         async with running(plan, scene.answers) as traffic:
             scene.traffic = traffic
