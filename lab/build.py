@@ -192,8 +192,9 @@ def everything() -> None:
         for name in ("kubectl", "traefik"):
             programs[name] = tools() / name
         programs["pause"] = pause() / "pause"
+        together = kubernetes()
         for name in (*paths.KUBERNETES_PARTS, "prometheus", "helm"):
-            programs[name] = kubernetes() / name
+            programs[name] = together / name
     paths.BIN.mkdir(parents=True, exist_ok=True)
     for name, target in programs.items():
         link = paths.BIN / name
