@@ -189,12 +189,12 @@ def everything() -> None:
     with locked(paths.CACHE / "build.lock"):
         packages()
         gateway_api()
-        for name in ("kubectl", "traefik"):
-            programs[name] = tools() / name
-        programs["pause"] = pause() / "pause"
-        together = kubernetes()
-        for name in (*paths.KUBERNETES_PARTS, "prometheus", "helm"):
-            programs[name] = together / name
+        for folder, names in (
+            (tools(), ("kubectl", "traefik")),
+            (pause(), ("pause",)),
+            (kubernetes(), (*paths.KUBERNETES_PARTS, "prometheus", "helm")),
+        ):
+            programs |= {name: folder / name for name in names}
     paths.BIN.mkdir(parents=True, exist_ok=True)
     for name, target in programs.items():
         link = paths.BIN / name

@@ -46,13 +46,16 @@ def versions(retires_at: str | None) -> list[Object]:
     if retires_at:
         life = {"lifecycle": {"retiresAt": retires_at, "migrateBefore": "75s", "successor": "v4"}}
     quick = ("--sim-ttft-median=0.02", "--sim-inter-token-delay=0.005")
-    bad = (f"--sim-error-rate={3 * ERRORS}", f"--sim-slow-share={3 * SLOW}", "--sim-slow-delay=1.0")
-    good = (f"--sim-error-rate={ERRORS / 4}", f"--sim-slow-share={SLOW / 4}", "--sim-slow-delay=1.0")
+
+    def engine(version: str, limits: float) -> Object:
+        errors, slow = f"--sim-error-rate={limits * ERRORS}", f"--sim-slow-share={limits * SLOW}"
+        return live.sim(version, *quick, errors, slow, "--sim-slow-delay=1.0")
+
     return [
         live.llama("v1"),
         live.llama("v2", "letters-v2.gguf", **life),
-        live.sim("v3", *quick, *bad),
-        live.sim("v4", *quick, *good),
+        engine("v3", 3),
+        engine("v4", 1 / 4),
     ]
 
 
